@@ -1,0 +1,16 @@
+"""Repeated rock-paper-scissors and its population of tournament bots."""
+
+from jaxmarl.envs.rps.bots import BOTS, Bot, get_bot
+from jaxmarl.envs.rps.repeated import RepeatedRPS, RPSParams, RPSState
+from jaxmarl.envs.rps.versus import bot_players, repeated_rps_versus
+
+__all__ = [
+    "BOTS",
+    "Bot",
+    "RPSParams",
+    "RPSState",
+    "RepeatedRPS",
+    "bot_players",
+    "get_bot",
+    "repeated_rps_versus",
+]

@@ -1,0 +1,95 @@
+"""What the tournament bots share: their record, their randomness, and the arithmetic of moves.
+
+A bot is a `Policy` without params. Its observation is layout `moves` of `RepeatedRPS`: `obs[0]` is its own last move,
+`obs[1]` the opponent's, both -1 at the first throw. Its randomness is raw 31-bit integers, as the C originals drew them
+(`DRAWS(k)`), so a recorded stream replays a bot exactly. All arithmetic is integer where the original's was.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int, Int32
+
+from jaxmarl.core.chance import Integers
+from jaxmarl.core.policy import Policy
+
+RAW = 2**31
+
+
+def draws(count: int) -> Integers:
+    """Chance specification of `count` raw 31-bit draws."""
+    return Integers(RAW, (count,))
+
+
+@dataclass(frozen=True)
+class Bot:
+    """A member of the tournament population.
+
+    Attributes:
+        policy: its code; `policy.name` is its name.
+        deterministic: whether its moves are a function of the history alone.
+        entrant: a competition entrant (else one of the organisers' seed bots).
+        summary: what it does, in a line.
+    """
+
+    policy: Policy
+    deterministic: bool
+    entrant: bool
+    summary: str
+
+    @property
+    def name(self) -> str:
+        """Name in the published population."""
+        return self.policy.name
+
+
+def bot(name: str, init: Any, act: Any, summary: str, *, init_draws: int = 0, act_draws: int = 0, **facts: bool) -> Bot:
+    """A `Bot` from its functions `init(draws) -> memory` and `act(params, memory, obs, draws) -> (move, memory)`."""
+    policy = Policy(
+        init,
+        act,
+        init_chance=draws(init_draws) if init_draws else (),
+        act_chance=draws(act_draws) if act_draws else (),
+        name=name,
+    )
+    deterministic = facts.pop("deterministic", not (init_draws or act_draws))
+    return Bot(policy, deterministic=deterministic, entrant=facts.pop("entrant", False), summary=summary, **facts)
+
+
+def below(raw: Int32[Array, "..."], p: float) -> Bool[Array, "..."]:
+    """`raw / 2³¹ < p` for a constant `p` in [0, 1], exactly (float32 would round)."""
+    return raw <= math.ceil(p * RAW) - 1
+
+
+def spin(raw: Int32[Array, "..."], a: float, b: float) -> Int32[Array, "..."]:
+    """Move 0 with probability `a`, 1 with `b`, else 2, from one draw."""
+    return 2 - below(raw, a + b).astype(jnp.int32) - below(raw, a).astype(jnp.int32)
+
+
+def uniform_move(raw: Int32[Array, "..."]) -> Int32[Array, "..."]:
+    """A uniform move from one draw."""
+    return raw % 3
+
+
+def beat(move: Int[Array, "..."]) -> Int[Array, "..."]:
+    """The move that beats `move`."""
+    return (move + 1) % 3
+
+
+def lose_to(move: Int[Array, "..."]) -> Int[Array, "..."]:
+    """The move that `move` beats."""
+    return (move + 2) % 3
+
+
+def score(own: Int[Array, "..."], other: Int[Array, "..."]) -> Int[Array, "..."]:
+    """+1 for a win, 0 for a draw, -1 for a loss; 0 before the first throw, when both are -1."""
+    return (own - other + 1) % 3 - 1
+
+
+def beat_most_frequent(counts: Int[Array, " 3"]) -> Int32[Array, ""]:
+    """The counter of the most frequent move, with the originals' tie rule (`br3`)."""
+    rock, paper, scissors = counts
+    is_rock = (rock > paper) & (rock > scissors)
+    return jnp.where(is_rock, 1, jnp.where(paper > scissors, 2, 0)).astype(jnp.int32)
