@@ -9,7 +9,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int32, PyTree
 
 from jaxmarl.core.chance import Chance, ChanceSpec, draw, repeat
-from jaxmarl.core.checks import require_int
+from jaxmarl.core.checks import require, require_int
 from jaxmarl.core.environment import AnyEnvironment
 from jaxmarl.core.wrappers import where_done
 
@@ -71,6 +71,12 @@ class VectorEnv:
     def labels(self) -> Int32[Array, " num_envs"]:
         """Kind of each instance (which opponent, in a population)."""
         return jnp.zeros(self.num_envs, jnp.int32)
+
+    @property
+    def default_params(self) -> PyTree:
+        """Default params of the environment, shared by all instances."""
+        require(not self.stacked_params, "params", None, "given where they are stacked")
+        return self.env.default_params
 
     def observation_space(self, params: PyTree) -> Any:
         """Space of one agent's observation."""

@@ -1,11 +1,55 @@
 """The tournament bots of the repeated rock-paper-scissors benchmark, as policies."""
 
 from jaxmarl.core.checks import did_you_mean
-from jaxmarl.envs.rps.bots import copybot, driftbot, freqbot2
+from jaxmarl.envs.rps.bots import (
+    adddriftbot2,
+    addshiftbot3,
+    antiflatbot,
+    antirotnbot,
+    copybot,
+    debruijn81,
+    driftbot,
+    flatbot3,
+    foxtrotbot,
+    freqbot2,
+    mixed_strategy,
+    multibot,
+    peterbot,
+    pibot,
+    r226bot,
+    randbot,
+    rockbot,
+    rotatebot,
+    switchalot,
+    switchbot,
+    textbot,
+)
 from jaxmarl.envs.rps.bots.base import Bot
 
 # sorted by name, as the published ids are
-_MODULES = (copybot, driftbot, freqbot2)
+_MODULES = (
+    adddriftbot2,
+    addshiftbot3,
+    antiflatbot,
+    antirotnbot,
+    copybot,
+    debruijn81,
+    driftbot,
+    flatbot3,
+    foxtrotbot,
+    freqbot2,
+    mixed_strategy,
+    multibot,
+    peterbot,
+    pibot,
+    r226bot,
+    randbot,
+    rockbot,
+    rotatebot,
+    switchalot,
+    switchbot,
+    textbot,
+)
 BOTS: dict[str, Bot] = {module.BOT.name: module.BOT for module in _MODULES}
 
 

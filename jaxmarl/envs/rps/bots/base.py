@@ -6,10 +6,12 @@ A bot is a `Policy` without params. Its observation is layout `moves` of `Repeat
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Int, Int32
 
 from jaxmarl.core.chance import Integers
@@ -58,6 +60,18 @@ def bot(name: str, init: Any, act: Any, summary: str, *, init_draws: int = 0, ac
     return Bot(policy, deterministic=deterministic, entrant=facts.pop("entrant", False), summary=summary, **facts)
 
 
+def sequence_bot(name: str, moves: Sequence[int] | np.ndarray, summary: str) -> Bot:
+    """A `Bot` that plays `moves` whatever happens, again and again; its memory is the number of throws made."""
+
+    def init(chance):
+        return jnp.zeros((), jnp.int32)
+
+    def act(params, n, obs, chance):
+        return jnp.asarray(moves, jnp.int32)[n % len(moves)], n + 1
+
+    return bot(name, init, act, summary)
+
+
 def below(raw: Int32[Array, "..."], p: float) -> Bool[Array, "..."]:
     """`raw / 2³¹ < p` for a constant `p` in [0, 1], exactly (float32 would round)."""
     return raw <= math.ceil(p * RAW) - 1
@@ -66,6 +80,12 @@ def below(raw: Int32[Array, "..."], p: float) -> Bool[Array, "..."]:
 def spin(raw: Int32[Array, "..."], a: float, b: float) -> Int32[Array, "..."]:
     """Move 0 with probability `a`, 1 with `b`, else 2, from one draw."""
     return 2 - below(raw, a + b).astype(jnp.int32) - below(raw, a).astype(jnp.int32)
+
+
+def spin_row(raw: Int32[Array, ""], rows: Sequence[tuple[float, float]], index: Int[Array, ""]) -> Int32[Array, ""]:
+    """`spin(raw, *rows[index])` for an index known only at run time."""
+    limits = np.array([[math.ceil(p * RAW) - 1 for p in (a, a + b)] for a, b in rows], np.int32)
+    return jnp.sum(raw > jnp.asarray(limits)[index], dtype=jnp.int32)
 
 
 def uniform_move(raw: Int32[Array, "..."]) -> Int32[Array, "..."]:
@@ -93,3 +113,8 @@ def beat_most_frequent(counts: Int[Array, " 3"]) -> Int32[Array, ""]:
     rock, paper, scissors = counts
     is_rock = (rock > paper) & (rock > scissors)
     return jnp.where(is_rock, 1, jnp.where(paper > scissors, 2, 0)).astype(jnp.int32)
+
+
+def fewest(counts: Int[Array, " 3"]) -> Int32[Array, ""]:
+    """The set of least frequent moves as a bit mask, 1 to 7: bit `k` for move `k`."""
+    return jnp.sum((counts == jnp.min(counts)) << jnp.arange(3), dtype=jnp.int32)

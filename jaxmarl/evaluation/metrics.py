@@ -1,0 +1,437 @@
+"""How good an agent is against a population: average return, worst loss, their difference, and how sure we are of each.
+
+For an agent π and a population B of K members, with G(π, b) the expected episode return of π against b,
+
+    PopulationReturn(π) = mean_b G(π, b)
+    WithinPopExpl(π)    = max_b −G(π, b)                  return of π's worst opponent in a zero-sum game
+    AggregateScore(π)   = PopulationReturn(π) − WithinPopExpl(π)
+
+(Lanctot et al., "Population-based Evaluation in Repeated Rock-Paper-Scissors as a Benchmark for Multiagent Reinforcement
+Learning", TMLR 2023, arXiv 2303.03196.) Everything here is numpy in float64 on the host: it runs once, after the matches.
+
+Shape legend: `K` members of the population, `M` matches against each, `R` bootstrap replicates, `S` random splits.
+"""
+
+import ast
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64, Int64
+from numpy.typing import ArrayLike
+
+from jaxmarl.core.checks import require, require_int
+
+Interval = tuple[float, float]
+
+_CHUNK_CELLS = 2**22  # resampled returns held at once: 32 MiB for each of the few arrays of a chunk
+_SPLIT_SEED, _BOOTSTRAP_SEED = 0, 1  # independent streams of the caller's one seed
+
+
+@dataclass(frozen=True)
+class PopulationScore:
+    """The three figures of one agent, in units of episode return, with an interval where matches were resampled.
+
+    Attributes:
+        population_return: mean over the opponents of the mean return.
+        within_pop_expl: loss against the worst opponent; negative only for an agent that beats everybody.
+        worst_opponent: index of that opponent.
+        aggregate_score: `population_return − within_pop_expl`.
+        population_return_interval: `(low, high)`, or None where nothing was resampled.
+        within_pop_expl_interval: the same of `within_pop_expl`.
+        aggregate_score_interval: the same of `aggregate_score`.
+    """
+
+    population_return: float
+    within_pop_expl: float
+    worst_opponent: int
+    aggregate_score: float
+    population_return_interval: Interval | None = None
+    within_pop_expl_interval: Interval | None = None
+    aggregate_score_interval: Interval | None = None
+
+
+@dataclass(frozen=True)
+class AgentScore:
+    """An agent's figures estimated in two ways from the same matches.
+
+    Attributes:
+        plain: the definition applied to the mean returns; biased against the agent, comparable with published tables.
+        split_half: the worst opponent chosen on one half of the matches and its loss measured on the other; None if not asked.
+        num_opponents: `K`.
+        num_matches: `M`.
+        confidence: probability that an interval is meant to cover.
+    """
+
+    plain: PopulationScore
+    split_half: PopulationScore | None
+    num_opponents: int
+    num_matches: int
+    confidence: float
+
+
+@dataclass(frozen=True)
+class MemberScore:
+    """One row of the ranking of a population, read off its cross-table.
+
+    Attributes:
+        name: the member.
+        population_return: mean of its row, self-match included.
+        within_pop_expl: minus the smallest entry of its row.
+        worst_opponent: name of the column of that entry.
+        aggregate_score: `population_return − within_pop_expl`.
+        best_against: the member with the highest return against this one, read from its column.
+        best_against_return: that return.
+    """
+
+    name: str
+    population_return: float
+    within_pop_expl: float
+    worst_opponent: str
+    aggregate_score: float
+    best_against: str
+    best_against_return: float
+
+
+@dataclass(frozen=True)
+class Rank:
+    """Place of an agent added to a population.
+
+    Attributes:
+        position: 1 for the best; members that tie with the agent do not push it down.
+        size: members and the agent, `K + 1`.
+    """
+
+    position: int
+    size: int
+
+    @property
+    def upper_third(self) -> bool:
+        """Whether the agent is in the best third: `position ≤ size / 3`."""
+        return 3 * self.position <= self.size
+
+
+# --- an agent's matches ---------------------------------------------------------------------------------------------
+
+
+def check_returns(returns: ArrayLike, argument: str = "returns") -> Float64[np.ndarray, "K M"]:
+    """The returns as float64 `[K, M]`.
+
+    Raises:
+        ValueError: not a finite `[K ≥ 1, M ≥ 2]` array.
+    """
+    array = _as_float64(returns, argument)
+    require(array.ndim == 2, argument, array.shape, "an array [num_opponents, num_matches]")
+    require(array.shape[0] >= 1, argument, array.shape, "an array with at least 1 opponent")
+    require(array.shape[1] >= 2, argument, array.shape, "an array with at least 2 matches against each opponent")
+    _require_finite(array, argument)
+    return array
+
+
+def mean_and_error(returns: ArrayLike) -> tuple[Float64[np.ndarray, " K"], Float64[np.ndarray, " K"]]:
+    """Mean return against each opponent and its standard error, `sd / √M` with the unbiased variance.
+
+    Args:
+        returns: episode returns of the agent, `[K, M]`.
+    """
+    array = check_returns(returns)
+    return array.mean(axis=1), array.std(axis=1, ddof=1) / np.sqrt(array.shape[1])
+
+
+def score_returns(
+    returns: ArrayLike,
+    *,
+    split_half: bool = True,
+    num_splits: int = 16,
+    num_bootstrap: int = 1000,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> AgentScore:
+    """Scores an agent from its matches against each member of a population.
+
+    The plain WithinPopExpl is a maximum of noisy means, so it is biased up: an agent whose K opponents all truly tie with it is
+    charged about `E[max of K standard normals] · σ / √M`, which is 2.19 σ/√M at K = 43 (1.8 for uniform play in 1000 throws of
+    rock-paper-scissors, σ = 25.8, M = 1000). Compare plain figures at equal M only. The split-half estimate chooses the worst
+    opponent on half of the matches and measures its loss on the other, so choice and measurement share no noise; it is averaged
+    over both directions and `num_splits` random splits. It is unbiased for the loss against the opponent that M/2 matches
+    pick, hence never above the true maximum in expectation, and equal to it where the worst opponent is clear or all tie.
+
+    Intervals are percentiles of a bootstrap that resamples the matches within each opponent independently and repeats the
+    whole estimate, choice of the worst opponent included. Splits are of the original matches, so that copies of one match
+    never sit in both halves. The plain intervals of WithinPopExpl and AggregateScore inherit the bias of the maximum (twice:
+    the resampled maximum is biased again) and do not cover the truth when several opponents nearly tie; those of the split-half
+    estimate do.
+
+    Args:
+        returns: episode returns of the agent, `[K, M]`.
+        split_half: whether to add the split-half estimate.
+        num_splits: random splits it averages over.
+        num_bootstrap: replicates; 0 for no intervals.
+        seed: of the splits and the resampling.
+        confidence: of the intervals, in (0, 1).
+
+    Returns:
+        Both estimates. The split-half `worst_opponent` is the one chosen most often.
+
+    Raises:
+        ValueError: returns that are not finite, not `[K, M]` or with fewer than 2 matches; options out of range.
+    """
+    array = check_returns(returns)
+    require_int("num_splits", num_splits, 1)
+    require_int("num_bootstrap", num_bootstrap, 0)
+    require_int("seed", seed, 0)
+    require(0 < confidence < 1, "confidence", confidence, "in (0, 1)")
+    masks = _half_masks(array.shape[1], num_splits, seed) if split_half else None
+
+    means = array.mean(axis=1)
+    returned, plain_loss = float(means.mean()), float(-means.min())
+    replicates = [_replicate(array, weights, masks) for weights in _bootstrap_weights(array.shape, num_bootstrap, seed)]
+    columns = [np.concatenate(column) for column in zip(*replicates, strict=True)] or [None] * 3
+    plain = _with_intervals(returned, plain_loss, int(means.argmin()), columns[0], columns[1], confidence)
+    debiased = None
+    if masks is not None:
+        losses, chosen = _split_half_losses(array, np.ones((1, *array.shape)), masks)
+        worst = int(np.bincount(chosen.ravel(), minlength=len(array)).argmax())
+        debiased = _with_intervals(returned, float(losses[0]), worst, columns[0], columns[2], confidence)
+    return AgentScore(plain, debiased, *array.shape, confidence)
+
+
+def _with_intervals(
+    returned: float,
+    loss: float,
+    worst: int,
+    returned_replicates: Float64[np.ndarray, " R"] | None,
+    loss_replicates: Float64[np.ndarray, " R"] | None,
+    confidence: float,
+) -> PopulationScore:
+    if returned_replicates is None or loss_replicates is None:
+        return PopulationScore(returned, loss, worst, returned - loss)
+
+    def interval(values: Float64[np.ndarray, " R"]) -> Interval:
+        low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
+        return float(low), float(high)
+
+    intervals = map(interval, (returned_replicates, loss_replicates, returned_replicates - loss_replicates))
+    return PopulationScore(returned, loss, worst, returned - loss, *intervals)
+
+
+def _bootstrap_weights(shape: tuple[int, int], num_bootstrap: int, seed: int) -> Iterator[Float64[np.ndarray, "R K M"]]:
+    """How often each match is drawn in each replicate, in chunks of bounded memory; every `[K]` row sums to `M`."""
+    cells, num_matches = shape[0] * shape[1], shape[1]
+    rng = np.random.default_rng([seed, _BOOTSTRAP_SEED])
+    chunk = max(1, _CHUNK_CELLS // cells)
+    for start in range(0, num_bootstrap, chunk):
+        size = min(chunk, num_bootstrap - start)
+        drawn = rng.integers(num_matches, size=(size * shape[0], num_matches))
+        drawn += np.arange(size * shape[0])[:, None] * num_matches
+        counts = np.bincount(drawn.ravel(), minlength=size * cells)
+        yield counts.reshape(size, *shape).astype(np.float64)
+
+
+def _replicate(
+    returns: Float64[np.ndarray, "K M"],
+    weights: Float64[np.ndarray, "R K M"],
+    masks: Float64[np.ndarray, "M S"] | None,
+) -> tuple[Float64[np.ndarray, " R"], ...]:
+    """PopulationReturn, plain and split-half WithinPopExpl of each replicate (the last only with masks)."""
+    means = np.einsum("rkm,km->rk", weights, returns) / returns.shape[1]
+    plain = means.mean(axis=1), -means.min(axis=1)
+    return plain if masks is None else (*plain, _split_half_losses(returns, weights, masks)[0])
+
+
+def _half_masks(num_matches: int, num_splits: int, seed: int) -> Float64[np.ndarray, "M S"]:
+    """1 for the matches in the first half of each random split (one match fewer than the second half when `M` is odd)."""
+    rng = np.random.default_rng([seed, _SPLIT_SEED])
+    first = (np.arange(num_matches) < num_matches // 2).astype(np.float64)
+    return rng.permuted(np.tile(first, (num_splits, 1)), axis=1).T
+
+
+def _split_half_losses(
+    returns: Float64[np.ndarray, "K M"], weights: Float64[np.ndarray, "R K M"], masks: Float64[np.ndarray, "M S"]
+) -> tuple[Float64[np.ndarray, " R"], Int64[np.ndarray, "R two_S"]]:
+    """Loss against the worst opponent, chosen on one half and measured on the other, and the opponents chosen."""
+    weighted = weights * returns
+    total, count = weighted.sum(axis=-1, keepdims=True), weights.sum(axis=-1, keepdims=True)
+    first_total, first_count = weighted @ masks, weights @ masks
+    whole = total / count
+
+    def half_mean(half_total: np.ndarray, half_count: np.ndarray) -> np.ndarray:
+        # with very few matches a replicate can leave a half empty: the whole replicate stands in
+        return np.where(half_count > 0, half_total / np.maximum(half_count, 1), whole)
+
+    first, second = half_mean(first_total, first_count), half_mean(total - first_total, count - first_count)
+    choose, measure = np.concatenate([first, second], -1), np.concatenate([second, first], -1)  # [R, K, 2S]
+    chosen = choose.argmin(axis=1)
+    return -np.take_along_axis(measure, chosen[:, None], axis=1)[:, 0].mean(axis=-1), chosen
+
+
+# --- the population's cross-table -----------------------------------------------------------------------------------
+
+
+def load_table(path: str | Path) -> tuple[Float64[np.ndarray, "K K"], tuple[str, ...]]:
+    """Reads a cross-table written as one `('row', 'col', value)` a line; blank lines are skipped.
+
+    Returns:
+        The table of the row player's mean return and the members' names, both in sorted order of the names.
+
+    Raises:
+        ValueError: a line that is not such a triple, a repeated or a missing pair; one line, naming the file and the line.
+    """
+    path, cells = Path(path), dict[tuple[str, str], float]()
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        row, column, value = _parse_cell(line, f"{path}:{number}")
+        if (row, column) in cells:
+            raise ValueError(f"{path}:{number}: the pair ({row!r}, {column!r}) is already given")
+        cells[row, column] = value
+    if not cells:
+        raise ValueError(f"{path}: no ('row', 'col', value) line")
+    names = sorted({name for pair in cells for name in pair})
+    missing = next(((row, column) for row in names for column in names if (row, column) not in cells), None)
+    if missing:
+        raise ValueError(f"{path}: no line for the pair {missing!r}; {len(names)} names need {len(names) ** 2} lines")
+    return np.array([[cells[row, column] for column in names] for row in names]), tuple(names)
+
+
+def _parse_cell(line: str, place: str) -> tuple[str, str, float]:
+    try:
+        cell = ast.literal_eval(line.strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        cell = None
+    shaped = isinstance(cell, tuple) and len(cell) == 3
+    named = shaped and all(isinstance(name, str) and name for name in cell[:2])
+    valued = shaped and type(cell[2]) in (int, float) and np.isfinite(cell[2])
+    if not (named and valued):
+        raise ValueError(f"{place}: expected ('row', 'col', finite value), got {line.strip()[:80]!r}")
+    return cell[0], cell[1], float(cell[2])
+
+
+def check_table(table: ArrayLike, argument: str = "table") -> Float64[np.ndarray, "K K"]:
+    """The cross-table as float64 `[K, K]`.
+
+    Raises:
+        ValueError: not square, empty or not finite.
+    """
+    array = _as_float64(table, argument)
+    square = array.ndim == 2 and array.shape[0] == array.shape[1] >= 1
+    require(square, argument, array.shape, "a square array [num_members, num_members]")
+    _require_finite(array, argument)
+    return array
+
+
+def score_table(table: ArrayLike, names: Sequence[str]) -> list[MemberScore]:
+    """Scores every member of a population against the population, itself included.
+
+    WithinPopExpl is read from the member's own row, `−min_j T[i, j]`, not from its column, `max_j T[j, i]`. The two
+    agree in an exact zero-sum table; in the released table of the 43 rock-paper-scissors bots, whose mirrored cells were
+    estimated from separate matches, the row is what reproduces the published WithinPopExpl, AggregateScore and worst
+    opponent of all 43 bots to 3 decimals (the column differs for most, and names another bot for 5), while the column
+    gives the published "best bot against it" with its return.
+
+    Args:
+        table: the row player's mean return against the column player, `[K, K]`.
+        names: of the members, in the table's order.
+
+    Returns:
+        One row a member, in the table's order. Of equal entries the first counts.
+
+    Raises:
+        ValueError: a table that is not square or not finite, or names that do not fit it.
+    """
+    array = check_table(table)
+    names = check_names(names, len(array))
+    returned, loss = array.mean(axis=1), -array.min(axis=1)
+    worst, best = array.argmin(axis=1), array.argmax(axis=0)
+    return [
+        MemberScore(
+            name=name,
+            population_return=float(returned[i]),
+            within_pop_expl=float(loss[i]),
+            worst_opponent=names[worst[i]],
+            aggregate_score=float(returned[i] - loss[i]),
+            best_against=names[best[i]],
+            best_against_return=float(array[best[i], i]),
+        )
+        for i, name in enumerate(names)
+    ]
+
+
+def check_names(names: Iterable[str], size: int, argument: str = "names") -> tuple[str, ...]:
+    """The names as a tuple.
+
+    Raises:
+        ValueError: not `size` different non-empty strings.
+    """
+    listed = (names,) if isinstance(names, str) else tuple(names)
+    good = all(isinstance(name, str) and name for name in listed) and len(set(listed)) == len(listed) == size
+    require(good, argument, listed, f"{size} different non-empty names")
+    return tuple(str(name) for name in listed)
+
+
+def antisymmetrise(table: ArrayLike) -> Float64[np.ndarray, "K K"]:
+    """`(T − Tᵀ) / 2`: a zero-sum table from one whose mirrored cells were estimated separately."""
+    array = check_table(table)
+    return (array - array.T) / 2
+
+
+def extend_table(table: ArrayLike, agent_returns: ArrayLike) -> Float64[np.ndarray, "K1 K1"]:
+    """Adds an agent to the cross-table of a zero-sum population, as the last row and column.
+
+    Args:
+        table: the members' table, `[K, K]`.
+        agent_returns: the agent's mean return against each member, `[K]`.
+
+    Returns:
+        `[K + 1, K + 1]`: the agent's column is minus its row, and it ties with itself.
+
+    Raises:
+        ValueError: shapes that do not fit or entries that are not finite.
+    """
+    array, row = check_table(table), _as_float64(agent_returns, "agent_returns")
+    require(row.shape == (len(array),), "agent_returns", row.shape, f"an array of shape {(len(array),)}")
+    _require_finite(row, "agent_returns")
+    extended = np.zeros((len(array) + 1, len(array) + 1))
+    extended[:-1, :-1], extended[-1, :-1], extended[:-1, -1] = array, row, -row
+    return extended
+
+
+def rank(population: Iterable[MemberScore | float], agent: AgentScore | PopulationScore | float) -> Rank:
+    """Place of an agent among a population by AggregateScore.
+
+    Members keep the score they have among themselves and the agent has its score against them, as in published tables:
+    adding the agent to the population would change everybody's score. An `AgentScore` ranks by its plain estimate, which is
+    what members' scores are.
+
+    Args:
+        population: the members' scores, `[K]`.
+        agent: the agent's.
+
+    Raises:
+        ValueError: an empty population or a score that is not finite.
+    """
+    members = _as_float64([m.aggregate_score if isinstance(m, MemberScore) else m for m in population], "population")
+    require(members.ndim == 1 and members.size > 0, "population", members.shape, "a list of at least 1 score")
+    _require_finite(members, "population")
+    scored = agent.plain if isinstance(agent, AgentScore) else agent
+    value = scored.aggregate_score if isinstance(scored, PopulationScore) else float(scored)
+    require(bool(np.isfinite(value)), "agent", value, "finite")
+    return Rank(1 + int((members > value).sum()), members.size + 1)
+
+
+def _as_float64(values: Any, argument: str) -> np.ndarray:
+    try:
+        array = np.asarray(values)
+    except ValueError:  # numpy's own refusal of ragged lists names neither the argument nor what is allowed
+        array = np.asarray(None)
+    require(array.dtype.kind in "iuf", argument, type(values).__name__, "an array of real numbers")
+    return array.astype(np.float64)
+
+
+def _require_finite(array: np.ndarray, argument: str) -> None:
+    bad = np.argwhere(~np.isfinite(array))
+    if len(bad):
+        place = ", ".join(str(i) for i in bad[0])
+        raise ValueError(f"{argument} must be finite, got {array[tuple(bad[0])]} at [{place}] ({len(bad)} such entries)")

@@ -1,0 +1,75 @@
+"""The interface of the public JaxMARL package: dictionaries keyed by agent names, and reset inside every step."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, PyTree
+
+from jaxmarl.core.environment import AnyEnvironment
+from jaxmarl.core.wrappers import AutoReset, AutoResetState
+
+ByAgent = dict[str, Array]
+
+
+class AgentDictEnv:
+    """An environment as the public JaxMARL (0.x) presents one.
+
+        env = AgentDictEnv(*jaxmarl.make("repeated_rps"))
+        obs, state = env.reset(key)
+        obs, state, rewards, dones, infos = env.step(key, state, {"agent_0": 0, "agent_1": 2})
+
+    As there, `step` starts a new episode when one ends, `dones["__all__"]` ends the episode for everybody, a time limit
+    is not told from an end of the game, and spaces are asked for by agent. Convenient at the border to code written for
+    that interface; inside a training loop, the arrays of `Environment` are several times faster.
+
+    Args:
+        env: an environment.
+        params: its params (default: its own).
+    """
+
+    def __init__(self, env: AnyEnvironment, params: PyTree = None):
+        self._env = AutoReset(env)
+        self._params = env.default_params if params is None else params
+        self.agents = list(env.agent_names)
+        self.num_agents = env.num_agents
+
+    @property
+    def name(self) -> str:
+        """Class name of the environment."""
+        return type(self._env.env).__name__
+
+    def observation_space(self, agent: str) -> Any:
+        """Space of the agent's observation."""
+        self._check(agent)
+        return self._env.observation_space(self._params)
+
+    def action_space(self, agent: str) -> Any:
+        """Space of the agent's action."""
+        self._check(agent)
+        return self._env.action_space(self._params)
+
+    def reset(self, key: Array) -> tuple[ByAgent, AutoResetState]:
+        """Starts an episode: `(obs, state)`."""
+        obs, state = self._env.reset(key, self._params)
+        return self._by_agent(obs), state
+
+    def step(
+        self, key: Array, state: AutoResetState, actions: ByAgent
+    ) -> tuple[ByAgent, AutoResetState, ByAgent, ByAgent, dict]:
+        """One step: `(obs, state, rewards, dones, infos)`."""
+        joint = jnp.stack([jnp.asarray(actions[agent]) for agent in self.agents])
+        obs, state, reward, terminated, truncated, info = self._env.step(key, state, joint, self._params)
+        done = terminated | truncated
+        dones = {**dict.fromkeys(self.agents, done), "__all__": done}
+        return self._by_agent(obs), state, self._by_agent(reward), dones, info
+
+    def get_avail_actions(self, state: AutoResetState) -> ByAgent:
+        """Legal actions of each agent."""
+        return self._by_agent(self._env.action_mask(state, self._params))
+
+    def _by_agent(self, x: Array) -> ByAgent:
+        return {agent: x[i] for i, agent in enumerate(self.agents)}
+
+    def _check(self, agent: str) -> None:
+        if agent not in self.agents:
+            raise ValueError(f"agent must be one of {', '.join(self.agents)}; got {agent!r}")

@@ -1,0 +1,99 @@
+"""Networks of the learners: a recurrent core with correct resets, and actor-critic heads on top of it."""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.linen.initializers import orthogonal, zeros
+from jaxtyping import Array, Bool, Float
+
+ILLEGAL_LOGIT = -1e10  # finite: -inf would put NaN into the gradient of the entropy
+
+
+class GRU(nn.Module):
+    """A gated recurrent unit over time, reset at episode starts (Cho et al. 2014; equations of `flax.linen.GRUCell`).
+
+    The input projections of all time steps are one matrix product; only the recurrent one is in the scan.
+
+    Attributes:
+        features: `H`, size of the memory.
+    """
+
+    features: int
+
+    @nn.compact
+    def __call__(
+        self, memory: Float[Array, "*batch H"], x: Float[Array, "T *batch F"], start: Bool[Array, "T *batch"]
+    ) -> tuple[Float[Array, "*batch H"], Float[Array, "T *batch H"]]:
+        """Memory after the last step, and outputs; the memory is zeroed *before* a step whose `start` is true."""
+        size = self.features
+        from_input = nn.Dense(3 * size, kernel_init=orthogonal(), bias_init=zeros, name="input")(x)
+        kernel = self.param("recurrent", _stacked_orthogonal, (size, 3 * size))
+        bias = self.param("recurrent_bias", zeros, (size,))
+
+        def step(h, inputs):
+            gates, first = inputs
+            h = jnp.where(first[..., None], 0.0, h)
+            recurrent = h @ kernel
+            reset, update = jnp.split(nn.sigmoid(gates[..., : 2 * size] + recurrent[..., : 2 * size]), 2, axis=-1)
+            candidate = nn.tanh(gates[..., 2 * size :] + reset * (recurrent[..., 2 * size :] + bias))
+            h = candidate + update * (h - candidate)
+            return h, h
+
+        return jax.lax.scan(step, memory, (from_input, start))
+
+
+def _stacked_orthogonal(key: Array, shape: tuple[int, int]) -> Float[Array, "H H3"]:
+    """Three orthogonal matrices side by side, one a gate."""
+    size = shape[0]
+    return jnp.concatenate([orthogonal()(k, (size, size)) for k in jax.random.split(key, 3)], axis=1)
+
+
+class Heads(NamedTuple):
+    """What the network says at every step.
+
+    Attributes:
+        logits: `[..., A]`, of the policy; illegal actions at `ILLEGAL_LOGIT`.
+        value: `[...]`, expected discounted return in units of the scaled reward.
+        label_logits: `[..., L]`, which opponent this is.
+    """
+
+    logits: Float[Array, "*batch A"]
+    value: Float[Array, "*batch"]
+    label_logits: Float[Array, "*batch L"]
+
+
+class RecurrentActorCritic(nn.Module):
+    """Encoder, GRU, and heads for the policy, the value and the opponent's identity.
+
+    Attributes:
+        num_actions: `A`.
+        num_labels: `L`, size of the identity head.
+        hidden: width of the encoder and of the memory.
+    """
+
+    num_actions: int
+    num_labels: int
+    hidden: int
+
+    @nn.compact
+    def __call__(
+        self,
+        memory: Float[Array, "*batch H"],
+        obs: Array,
+        mask: Bool[Array, "T *batch A"],
+        start: Bool[Array, "T *batch"],
+    ) -> tuple[Float[Array, "*batch H"], Heads]:
+        """Runs `T` steps of a batch of sequences; `obs` is `[T, *batch, …]`, flattened per agent."""
+        flat = obs.reshape(*start.shape, -1).astype(jnp.float32)
+        encoded = nn.relu(nn.Dense(self.hidden, kernel_init=orthogonal(2**0.5), name="encoder")(flat))
+        memory, core = GRU(self.hidden, name="core")(memory, encoded, start)
+        logits = nn.Dense(self.num_actions, kernel_init=orthogonal(0.01), name="policy")(core)
+        value = nn.Dense(1, kernel_init=orthogonal(1.0), name="value")(core)
+        labels = nn.Dense(self.num_labels, kernel_init=orthogonal(0.01), name="label")(core)
+        return memory, Heads(jnp.where(mask, logits, ILLEGAL_LOGIT), value[..., 0], labels)
+
+    def initial_memory(self, batch: tuple[int, ...] = ()) -> Float[Array, "*batch H"]:
+        """The memory at an episode's start."""
+        return jnp.zeros((*batch, self.hidden), jnp.float32)
