@@ -1,4 +1,4 @@
-"""Antiflatbot: beats a player who evens out his moves."""
+"""Antiflatbot: beats a player who evens out their own moves."""
 
 import jax.numpy as jnp
 

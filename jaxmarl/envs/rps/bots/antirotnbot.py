@@ -1,4 +1,4 @@
-"""Antirotnbot: beats the opponent's most frequent rotation (stay, up, down), and retires to uniform play when losing."""
+"""Antirotnbot: beats the opponent's most frequent rotation (stay, up, down); uniform play when losing."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ _TAILS = ((0, 1, 1), (2, 0, 2), (2, 0, 0))
 
 
 class Memory(NamedTuple):
-    """The opponent's move before last (-1: none), counts of his rotations, and the score."""
+    """The opponent's move before last (-1: none), counts of their rotations, and the score."""
 
     previous: Int32[Array, ""]
     counts: Int32[Array, " 3"]

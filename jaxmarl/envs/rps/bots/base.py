@@ -12,7 +12,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int, Int32
+from jaxtyping import Array, Bool, Float32, Int, Int32
 
 from jaxmarl.core.chance import Integers
 from jaxmarl.core.policy import Policy
@@ -88,6 +88,17 @@ def spin_row(raw: Int32[Array, ""], rows: Sequence[tuple[float, float]], index: 
     return jnp.sum(raw > jnp.asarray(limits)[index], dtype=jnp.int32)
 
 
+def scale(raw: Int32[Array, "..."], total: Int[Array, "..."] | int) -> Int32[Array, "..."]:
+    """`⌊total · raw / 2³¹⌋` exactly, for a `total` of at most 2¹⁵: below an integer `k` as often as `u < k / total`."""
+    return ((raw >> 16) * total + ((raw & 0xFFFF) * total >> 16)) >> 15
+
+
+def mixed_move(raw: Int32[Array, "..."], a: Float32[Array, "..."], b: Float32[Array, "..."]) -> Int32[Array, "..."]:
+    """`spin` for probabilities known only to float32: the draw's top 24 bits decide, which float32 holds exactly."""
+    unit = (raw >> 7).astype(jnp.float32) * 2.0**-24
+    return 2 - (unit < a + b).astype(jnp.int32) - (unit < a).astype(jnp.int32)
+
+
 def uniform_move(raw: Int32[Array, "..."]) -> Int32[Array, "..."]:
     """A uniform move from one draw."""
     return raw % 3
@@ -106,6 +117,11 @@ def lose_to(move: Int[Array, "..."]) -> Int[Array, "..."]:
 def score(own: Int[Array, "..."], other: Int[Array, "..."]) -> Int[Array, "..."]:
     """+1 for a win, 0 for a draw, -1 for a loss; 0 before the first throw, when both are -1."""
     return (own - other + 1) % 3 - 1
+
+
+def push(window: Int[Array, " length"], newest: Int[Array, ""]) -> Int[Array, " length"]:
+    """The window, newest first, with one more entry; the oldest drops out."""
+    return jnp.concatenate([newest[None].astype(window.dtype), window[:-1]])
 
 
 def beat_most_frequent(counts: Int[Array, " 3"]) -> Int32[Array, ""]:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int32
 
-from jaxmarl.envs.rps.bots.base import beat_most_frequent, bot, score, uniform_move
+from jaxmarl.envs.rps.bots.base import beat_most_frequent, bot, scale, score, uniform_move
 
 
 class Memory(NamedTuple):
@@ -16,7 +16,7 @@ class Memory(NamedTuple):
         weights: of the four predictors.
         used: the predictor of the last throw.
         previous: the moves before the last, `[own, opponent]`, -1 for none.
-        follows: counts of the opponent's move after each own move and after each of his; one throw late.
+        follows: counts of the opponent's move after each own move and after each of theirs; one throw late.
         counts: of the opponent's moves.
     """
 
@@ -32,13 +32,6 @@ def _init(chance):
     return Memory(weights, used, previous, jnp.zeros((2, 3, 3), jnp.int32), jnp.zeros(3, jnp.int32))
 
 
-def _share(raw, total):
-    """`floor(raw * total / 2³¹)`, in 32 bits: below 2¹⁷, `total` times half of `raw` fits."""
-    total = total.astype(jnp.uint32)
-    high, low = (raw >> 16).astype(jnp.uint32), (raw & 0xFFFF).astype(jnp.uint32)
-    return ((high * total + ((low * total) >> 16)) >> 15).astype(jnp.int32)
-
-
 def _act(params, memory, obs, chance):
     weight = memory.weights[memory.used]
     result = score(obs[0], obs[1])
@@ -47,7 +40,8 @@ def _act(params, memory, obs, chance):
     weights = jnp.where(used_last, updated, memory.weights)
 
     cumulative = jnp.cumsum(weights)
-    used = jnp.sum(cumulative <= _share(chance[0], cumulative[-1]), dtype=jnp.int32)
+    # exact while the weights sum to at most 2¹⁵: they grow by 3 a throw at most
+    used = jnp.sum(cumulative <= scale(chance[0], cumulative[-1]), dtype=jnp.int32)
     counts = memory.counts + (jnp.arange(3) == obs[1])
     predictions = [memory.follows[0, obs[0]], memory.follows[1, obs[1]], counts]
     moves = jnp.stack([*map(beat_most_frequent, predictions), uniform_move(chance[1])])

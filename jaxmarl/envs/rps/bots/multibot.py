@@ -34,7 +34,7 @@ def _act(params, memory, obs, chance):
     pseudorandom = jnp.asarray(MD5)[n % len(MD5)]
     # against a copier, a switcher and a counter of the own moves
     counters = [lose_to(obs[0]), lose_to(obs[1]), beat(beat_most_frequent(counts))]
-    suggested = jnp.stack([pseudorandom, *jnp.arange(3), *counters])
+    suggested = jnp.stack([pseudorandom, *jnp.arange(3, dtype=jnp.int32), *counters])
     totals = jnp.sum(scores, axis=0, dtype=jnp.int32)
     followed = jnp.where(jnp.any(totals > 0), suggested[jnp.argmax(totals)], 0)
     move = jnp.where(n == 0, pseudorandom, followed)

@@ -1,4 +1,4 @@
-"""Peterbot: tries fixed counters one after the other: to a favourite move, to rotation, counting, switching, copying."""
+"""Peterbot: one counter after the other: to a favourite move, rotation, counting, switching, copying."""
 
 from typing import NamedTuple
 
@@ -40,8 +40,9 @@ def _act(params, memory, obs, chance):
     counts = memory.counts + (jnp.arange(3) == obs[:, None])
     run = jnp.where((n > 1) & (other == beat(other_previous)), memory.run + 1, 0)
 
-    # the original looks 50 shifts back, and at throw 51 one too far: it reads the count 50 as a rock rotated from
-    rotates = (n > 0) & (run >= jnp.minimum(n - 1, 50)) | (n == 50) & (run == 49) & (other == 1)
+    rotates = (n > 0) & (run >= jnp.minimum(n - 1, 50))
+    # with 50 throws made the original reads a move before the first: the number 50, so the opponent began with rock
+    rotates &= (n != 50) | (other == 1)
     predicted = beat_most_frequent(counts[0])
     default = jnp.where(other == beat(own_previous), lose_to(own), uniform_move(chance[0]))
     default = jnp.where(other != other_previous, beat(3 - other - other_previous), default)

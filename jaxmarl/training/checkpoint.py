@@ -1,0 +1,210 @@
+"""Checkpoints of a learner's state: written atomically by orbax, verified when they are read."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from jaxtyping import PyTree
+
+from jaxmarl.core.checks import require_int
+from jaxmarl.learners.base import Learner
+from jaxmarl.training.errors import RunError, say, writing
+
+Snapshot = dict[str, np.ndarray]
+
+
+class CorruptCheckpointError(Exception):
+    """A checkpoint whose files are missing, unreadable or not what was written."""
+
+
+class Checkpoints:
+    """The checkpoints of one run, a folder named by its number of updates each.
+
+    A checkpoint is a flat dict from the path of a leaf to a host array (random keys as their key data), with a digest
+    of all of it, since a damaged array may well decompress into something.
+
+    Attributes:
+        folder: where they are.
+    """
+
+    def __init__(self, folder: Path, abstract: PyTree, keep: int = 1) -> None:
+        """For states like `abstract` (of `jax.eval_shape`); the `keep` newest are kept."""
+        self.folder, self._keep = folder, keep
+        paths, self._treedef = jax.tree_util.tree_flatten_with_path(abstract)
+        self._leaves = {jax.tree_util.keystr(path): leaf for path, leaf in paths}
+        self._spec = {name: _describe(leaf) for name, leaf in self._leaves.items()}
+
+    def snapshot(self, state: PyTree) -> Snapshot:
+        """A copy of `state` on the host, which outlives the donation of its buffers."""
+        data = [jax.random.key_data(leaf) if _is_key(leaf) else leaf for leaf in jax.tree.leaves(state)]
+        # device_get may return views of device memory, hence the copy
+        return {name: np.array(array) for name, array in zip(self._spec, jax.device_get(data), strict=True)}
+
+    def save(self, updates: int, snapshot: Snapshot) -> None:
+        """Writes a checkpoint, atomically, then removes the ones beyond `keep`.
+
+        Raises:
+            RunError: it cannot be written; the previous ones are intact.
+        """
+        path = self.folder / str(updates)
+        about = {"updates": updates, "leaves": self._spec, "sha256": self._digest(snapshot)}
+        # orbax refuses arrays without elements; they hold nothing, and restore makes them anew
+        arrays = {name: array for name, array in snapshot.items() if array.size}
+        with writing(self.folder):
+            self.folder.mkdir(exist_ok=True)
+        try:
+            _save_with_orbax(path, arrays, about)
+        except Exception as error:
+            self.clean()
+            kept = f"checkpoint {self.saved()[-1]} is intact" if self.saved() else "there is no earlier one"
+            raise RunError(f"cannot write checkpoint {path}: {_one_line(error)}; {kept}") from error
+        for old in self.saved()[: -self._keep]:
+            shutil.rmtree(self.folder / str(old), ignore_errors=True)
+
+    def saved(self) -> list[int]:
+        """Numbers of updates of the finished checkpoints, oldest first."""
+        return sorted(int(path.name) for path in self.folder.glob("*") if path.name.isdecimal() and path.is_dir())
+
+    def clean(self) -> None:
+        """Removes what an interrupted save left behind."""
+        for path in self.folder.glob("*.orbax-checkpoint-tmp*"):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def restore(self, updates: int) -> PyTree:
+        """The state saved after `updates` updates, on the default device.
+
+        Raises:
+            CorruptCheckpointError: its files are damaged.
+            RunError: it holds a state of other shapes or dtypes.
+        """
+        path = self.folder / str(updates)
+        arrays = {name: np.empty(*_data_shape(leaf)) for name, leaf in self._leaves.items()}
+        try:
+            about = _restore_with_orbax(path, about=ocp.args.JsonRestore())["about"]
+            stored, digest = dict(about["leaves"]), about["sha256"]
+        except Exception as error:
+            raise CorruptCheckpointError(_one_line(error)) from error
+        if difference := _first_difference(stored, self._spec):
+            raise RunError(f"checkpoint {path} does not fit this learner: {difference} (has its config changed?)")
+        wanted = {name: array for name, array in arrays.items() if array.size}
+        try:
+            arrays |= _restore_with_orbax(path, state=ocp.args.StandardRestore(wanted))["state"]
+        except Exception as error:
+            raise CorruptCheckpointError(_one_line(error)) from error
+        if self._digest(arrays) != digest:
+            raise CorruptCheckpointError("its arrays are not the ones that were written")
+        return self._treedef.unflatten(
+            jax.random.wrap_key_data(array, impl=_key_impl(leaf)) if _is_key(leaf) else jax.device_put(array)
+            for array, leaf in zip(arrays.values(), self._leaves.values(), strict=True)
+        )
+
+    def restore_newest(self, *, set_aside: bool = False) -> tuple[PyTree, int] | None:
+        """The newest state that can be read and its number of updates, with a warning for each that cannot.
+
+        Args:
+            set_aside: rename the damaged ones, so that the run can write these numbers again.
+
+        Returns:
+            None if there is no checkpoint at all.
+
+        Raises:
+            RunError: no checkpoint can be read, or it holds a state of other shapes or dtypes.
+        """
+        for updates in reversed(self.saved()):
+            try:
+                return self.restore(updates), updates
+            except CorruptCheckpointError as error:
+                say(f"warning: checkpoint {self.folder / str(updates)} is damaged and skipped: {error}")
+                if set_aside and updates > self.saved()[0]:
+                    self._set_aside(updates)
+        if self.saved():
+            raise RunError(f"no checkpoint in {self.folder} can be read: start anew in another folder")
+        return None
+
+    def _set_aside(self, updates: int) -> None:
+        aside = self.folder / f"damaged-{updates}"
+        with writing(self.folder):
+            shutil.rmtree(aside, ignore_errors=True)
+            (self.folder / str(updates)).rename(aside)
+
+    def _digest(self, arrays: Snapshot) -> str:
+        digest = hashlib.sha256(json.dumps(self._spec).encode())
+        for name in self._spec:
+            digest.update(np.ascontiguousarray(arrays[name]).reshape(-1).view(np.uint8))
+        return digest.hexdigest()
+
+
+def restore_state(learner: Learner, run_dir: str | Path, updates: int | None = None) -> tuple[PyTree, int]:
+    """A state that `run` saved, to evaluate `learner.params(state)` or to train on by hand.
+
+    Args:
+        learner: made as for the run.
+        run_dir: folder of the run.
+        updates: which checkpoint; by default the newest that can be read.
+
+    Returns:
+        The state, and the number of updates behind it.
+
+    Raises:
+        RunError: there is no such checkpoint, it is damaged, or it does not fit `learner`.
+    """
+    folder = Path(run_dir).expanduser().absolute() / "checkpoints"
+    checkpoints = Checkpoints(folder, jax.eval_shape(learner.init, jax.random.key(0)))
+    if updates is None:
+        if (newest := checkpoints.restore_newest()) is None:
+            raise RunError(f"there is no checkpoint in {folder}")
+        return newest
+    require_int("updates", updates, 1)
+    if updates not in checkpoints.saved():
+        raise RunError(f"there is no checkpoint {updates} in {folder}; it has {checkpoints.saved()}")
+    try:
+        return checkpoints.restore(updates), updates
+    except CorruptCheckpointError as error:
+        raise RunError(f"checkpoint {folder / str(updates)} is damaged: {error}") from error
+
+
+def _save_with_orbax(path: Path, arrays: Snapshot, about: dict[str, Any]) -> None:
+    items = {"state": ocp.args.StandardSave(arrays), "about": ocp.args.JsonSave(about)}
+    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
+        checkpointer.save(path, args=ocp.args.Composite(**items))
+
+
+def _restore_with_orbax(path: Path, **items: Any) -> Any:
+    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
+        return checkpointer.restore(path, args=ocp.args.Composite(**items))
+
+
+def _is_key(leaf: Any) -> bool:
+    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _key_impl(leaf: Any) -> Any:
+    impls: list[Any] = []
+    # the leaf is abstract, and only a (traced) key tells its implementation
+    jax.eval_shape(lambda key: impls.append(jax.random.key_impl(key)), leaf)
+    return impls[0]
+
+
+def _data_shape(leaf: Any) -> tuple[tuple[int, ...], np.dtype]:
+    data = jax.eval_shape(jax.random.key_data, leaf) if _is_key(leaf) else leaf
+    return data.shape, data.dtype
+
+
+def _describe(leaf: Any) -> str:
+    return f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
+
+
+def _first_difference(stored: dict[str, str], wanted: dict[str, str]) -> str:
+    for name in {**wanted, **stored}:
+        if stored.get(name) != wanted.get(name):
+            return f"{name} is stored as {stored.get(name, 'nothing')}, wanted as {wanted.get(name, 'nothing')}"
+    return ""
+
+
+def _one_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

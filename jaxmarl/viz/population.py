@@ -1,0 +1,174 @@
+"""One figure of an agent against a population: who beats whom, by how much, and how it was learned."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float64
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from numpy.typing import ArrayLike
+
+from jaxmarl.core.checks import require
+from jaxmarl.evaluation.metrics import extend_table
+from jaxmarl.evaluation.report import PopulationReport, plain_number
+from jaxmarl.viz import style
+
+CURVE_KEYS = ("steps", "population_return", "within_pop_expl")
+Curve = dict[str, Float64[np.ndarray, " T"]]
+
+
+def plot_population(
+    report: PopulationReport, path: str | Path, learning_curve: Mapping[str, ArrayLike] | None = None
+) -> Path:
+    """Draws the report: the cross-table with the agent on top, its return against each member, its learning curve.
+
+    Args:
+        report: of one agent against a population of at most some 60 members (names stay readable).
+        path: the PNG to write.
+        learning_curve: `steps`, `population_return` and `within_pop_expl`, each `[T]`; other keys are not drawn. Without
+            it the third panel is left out.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: a learning curve without these keys, of unequal lengths or not finite; a path that is not a `.png`.
+    """
+    curve = None if learning_curve is None else _check_curve(learning_curve)
+    members = len(report.opponents)
+    side = max(4.6, 0.205 * (members + 1) + 1.4)  # a cell needs 0.205 inch for its 8-point name; the rest is column names
+    figure = style.new_figure(side + 6.9, side + 1.1)
+    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1, wspace=0.03)  # type: ignore[union-attr]
+    figure.suptitle(_headline(report), fontsize=style.HEADLINE, color=style.INK, fontweight="bold", x=0.012, ha="left")
+    grid = figure.add_gridspec(2, 2, width_ratios=[side, 6.4], height_ratios=[max(2.4, side - 3.2), 2.7])
+    _draw_table(figure, figure.add_subplot(grid[:, 0]), report)
+    _draw_bars(figure.add_subplot(grid[0, 1] if curve else grid[:, 1]), report)
+    if curve:
+        _draw_curve(figure.add_subplot(grid[1, 1]), curve)
+    return style.write_figure(figure, path)
+
+
+def _check_curve(learning_curve: Mapping[str, ArrayLike]) -> Curve:
+    missing = [key for key in CURVE_KEYS if key not in learning_curve]
+    require(not missing, "learning_curve", sorted(learning_curve), f"a mapping with keys {', '.join(CURVE_KEYS)}")
+    curve = {key: np.asarray(learning_curve[key], np.float64) for key in CURVE_KEYS}
+    shapes = {key: values.shape for key, values in curve.items()}
+    same = len(set(shapes.values())) == 1 and curve["steps"].ndim == 1 and curve["steps"].size > 0
+    require(same, "learning_curve", shapes, "non-empty arrays of one length")
+    for key, values in curve.items():
+        require(bool(np.isfinite(values).all()), f"learning_curve[{key!r}]", "NaN or infinity", "finite")
+    return curve
+
+
+def _headline(report: PopulationReport) -> str:
+    third = ", upper third" if report.rank.upper_third else ""
+    score = report.score.plain
+    interval = score.aggregate_score_interval
+    spread = f" [{plain_number(interval[0])}, {plain_number(interval[1])}]" if interval else ""
+    ranked = f"ranks {report.rank.position} of {report.rank.size}{third}"
+    return f"{report.agent} {ranked}: AggregateScore {style.minus(plain_number(score.aggregate_score) + spread)}"
+
+
+# --- who beats whom -------------------------------------------------------------------------------------------------
+
+
+def _draw_table(figure: Figure, axes: Axes, report: PopulationReport) -> None:
+    """The cross-table, best member first, the agent's row and column before all, framed."""
+    index = {name: i for i, name in enumerate(report.opponents)}
+    order = [len(index), *(index[member.name] for member in report.members)]
+    table = extend_table(report.table, report.mean)[np.ix_(order, order)]
+    names = [report.agent, *(member.name for member in report.members)]
+    limit = float(np.abs(table).max())
+    image = axes.imshow(table, cmap=style.DIVERGING, norm=style.signed_norm(limit), aspect="equal")
+    places = range(len(names))
+    axes.set_xticks(places, names, rotation=90, fontsize=style.SMALL)
+    axes.set_yticks(places, names, fontsize=style.SMALL)
+    axes.tick_params(length=0, pad=3, colors=style.INK)
+    axes.set_xticks(np.arange(1, len(names)) - 0.5, minor=True)
+    axes.set_yticks(np.arange(1, len(names)) - 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=0.6)
+    axes.tick_params(which="minor", length=0)
+    axes.spines[:].set_visible(False)
+    for width, height in ((len(names), 1), (1, len(names))):
+        frame = Rectangle((-0.5, -0.5), width, height, fill=False, edgecolor=style.INK, linewidth=1.6, clip_on=False)
+        axes.add_patch(frame)
+    for label in (axes.get_xticklabels()[0], axes.get_yticklabels()[0]):
+        label.set(fontweight="bold", color=style.ACCENT, fontsize=style.BODY)
+    style.panel_title(axes, _table_finding(report))
+    bar = figure.colorbar(image, ax=axes, orientation="horizontal", shrink=0.6, aspect=45, pad=0.015)
+    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.locator = FixedLocator(_colour_ticks(limit))
+    bar.minorlocator = NullLocator()
+    bar.formatter = FuncFormatter(lambda value, _: style.minus(f"{value:g}"))
+    bar.update_ticks()
+    bar.ax.tick_params(labelsize=style.SMALL, colors=style.INK, length=2)
+    bar.set_label("episode return of the row player (stretched near 0)", fontsize=style.BODY, color=style.INK)
+
+
+def _table_finding(report: PopulationReport) -> str:
+    best = report.members[0]
+    row = report.table[report.opponents.index(best.name)]
+    ahead = int((report.mean > row).sum())
+    return f"Scores more than {best.name}, the best member, against {ahead} of {len(row)}"
+
+
+def _colour_ticks(limit: float) -> list[float]:
+    """Zero and the three largest powers of ten within the scale, of both signs."""
+    if limit <= 0:
+        return [0.0]
+    top = int(np.floor(np.log10(limit) + 1e-9))
+    powers = [10.0**power for power in range(top - 2, top + 1)]
+    return [*(-power for power in reversed(powers)), 0.0, *powers]
+
+
+# --- by how much ----------------------------------------------------------------------------------------------------
+
+
+def _draw_bars(axes: Axes, report: PopulationReport) -> None:
+    """The agent's mean return against each member, best first; pale where the sign is within noise."""
+    order = np.argsort(-report.mean, kind="stable")
+    mean, error = report.mean[order], report.standard_error[order]
+    clear = np.abs(mean) > 1.96 * error
+    places = np.arange(len(order))
+    bars = axes.barh(places, mean, height=0.74, color=[style.GAIN if value > 0 else style.LOSS for value in mean])
+    for bar, sure in zip(bars, clear, strict=True):
+        bar.set_alpha(1.0 if sure else 0.4)
+    axes.errorbar(mean, places, xerr=error, fmt="none", ecolor=style.INK, elinewidth=0.9, capsize=1.5, capthick=0.9)
+    axes.axvline(0, color=style.INK, linewidth=0.8)
+    axes.set_yticks(places, [report.opponents[i] for i in order], fontsize=style.SMALL)
+    axes.set_ylim(len(order) - 0.4, -0.6)
+    style.quiet_axes(axes, grid="x")
+    axes.tick_params(axis="y", length=0, labelsize=style.SMALL)
+    axes.set_xlabel(f"mean return ± standard error, {report.num_matches} matches each", fontsize=style.BODY)
+    kinds = [(style.GAIN, 1.0, "wins"), (style.LOSS, 1.0, "loses"), (style.FAINT, 0.4, "within 1.96 s.e. of 0")]
+    handles = [Patch(color=colour, alpha=alpha, label=label) for colour, alpha, label in kinds]
+    axes.legend(handles=handles, loc="lower right", fontsize=style.SMALL, frameon=False)
+    worst = style.minus(plain_number(report.mean.min()))
+    won, total = report.record[0], len(mean)
+    style.panel_title(axes, f"Beats {won} of {total} bots; worst: {worst} against {report.worst_opponent}")
+
+
+# --- how it was learned ---------------------------------------------------------------------------------------------
+
+
+def _draw_curve(axes: Axes, curve: Curve) -> None:
+    """Mean return over the population and return against the worst member, by environment steps."""
+    steps, worst = curve["steps"], -curve["within_pop_expl"]
+    axes.axhline(0, color=style.FAINT, linewidth=0.8)
+    lines = [("whole population", curve["population_return"], style.ACCENT), ("worst opponent", worst, style.LOSS)]
+    marker = "o" if len(steps) < 3 else None
+    for label, values, colour in lines:
+        axes.plot(steps, values, color=colour, linewidth=1.8, marker=marker, label=label, solid_capstyle="round")
+    style.quiet_axes(axes, grid="y")
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
+    axes.margins(x=0.01)
+    axes.set_xlabel("environment steps", fontsize=style.BODY)
+    axes.set_ylabel("mean return", fontsize=style.BODY)
+    axes.legend(loc="best", fontsize=style.SMALL, frameon=False)
+    first, last = (plain_number(curve["population_return"][i]) for i in (0, -1))
+    low, high = (plain_number(worst[i]) for i in (0, -1))
+    style.panel_title(axes, style.minus(f"From {first} to {last} on average; {low} to {high} against the worst"))

@@ -1,0 +1,65 @@
+"""One look for all figures: colours, a diverging map centred at zero, quiet axes, and writing a figure to a file."""
+
+import io
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import AsinhNorm, LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+from jaxmarl.core.checks import require
+from jaxmarl.evaluation.report import replace_file
+
+GAIN, LOSS = "#0a8f69", "#cc4125"  # green and red that stay apart for colour-blind readers
+INK, FAINT, ACCENT = "#22272e", "#8b949e", "#2456a6"
+DPI = 150
+SMALL, BODY, TITLE, HEADLINE = 8, 9, 11.5, 15  # points
+
+DIVERGING = LinearSegmentedColormap.from_list("loss_gain", ["#7d1d10", LOSS, "#f7f7f5", GAIN, "#04533c"])
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of `width × height` inches on its own canvas: no display, no pyplot, safe in any thread."""
+    figure = Figure(figsize=(width, height), facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def quiet_axes(axes: Axes, grid: str | None = None) -> None:
+    """Removes what carries no information; `grid` is `"x"`, `"y"` or None."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(FAINT)
+    axes.tick_params(colors=INK, labelsize=BODY, length=3, color=FAINT)
+    if grid:
+        axes.grid(axis=grid, color="#e6e8eb", linewidth=0.8)  # type: ignore[arg-type]
+        axes.set_axisbelow(True)
+
+
+def panel_title(axes: Axes, text: str) -> None:
+    """A left-aligned title that states the panel's finding."""
+    axes.set_title(text, loc="left", fontsize=TITLE, color=INK, fontweight="bold", pad=8)
+
+
+def minus(text: str) -> str:
+    """The text with true minus signs, as on matplotlib's own axes."""
+    return text.replace("-", "−")
+
+
+def signed_norm(limit: float) -> AsinhNorm:
+    """A colour scale from `−limit` to `limit`, zero in the middle, that still tells small returns from none."""
+    limit = limit if limit > 0 else 1.0
+    return AsinhNorm(linear_width=limit / 50, vmin=-limit, vmax=limit)
+
+
+def write_figure(figure: Figure, path: str | Path) -> Path:
+    """Renders a PNG and puts it at `path` in one step, making its folder if needed.
+
+    Raises:
+        ValueError: a path that does not end in `.png`.
+    """
+    path = Path(path)
+    require(path.suffix == ".png", "path", str(path), "the name of a .png file")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI)
+    return replace_file(path, buffer.getvalue())
