@@ -122,15 +122,24 @@ class PopulationReport:
         return f"beats {won} of {len(self.mean)}" + (f" ({', '.join(rest)})" if rest else "")
 
     @property
+    def aggregate_text(self) -> str:
+        """AggregateScore with the split-half estimate and its interval, such as `153 (split-half 160 [137, 181])`."""
+        text, debiased = plain_number(self.score.plain.aggregate_score), self.score.split_half
+        if debiased:
+            interval = _brackets(debiased.aggregate_score_interval)
+            text += f" (split-half {plain_number(debiased.aggregate_score)}{interval and ' '}{interval})"
+        return text
+
+    @property
     def summary(self) -> str:
         """The result in one sentence."""
         plain, debiased = self.score.plain, self.score.split_half
         third = "upper third" if self.rank.upper_third else "not in the upper third"
-        split = f" (split-half {debiased.within_pop_expl:.1f})" if debiased else ""
+        split = f" (split-half {plain_number(debiased.within_pop_expl)})" if debiased else ""
         return (
             f"{self.agent} ranked {self.rank.position} of {self.rank.size} ({third}) by AggregateScore "
-            f"{plain.aggregate_score:.1f}: PopulationReturn {plain.population_return:.1f}, "
-            f"WithinPopExpl {plain.within_pop_expl:.1f}{split}; {self.record_text}, "
+            f"{self.aggregate_text}: PopulationReturn {plain_number(plain.population_return)}, "
+            f"WithinPopExpl {plain_number(plain.within_pop_expl)}{split}; {self.record_text}, "
             f"worst {plain_number(self.mean.min())} against {self.worst_opponent}; {self.num_matches} matches an opponent."
         )
 
@@ -310,19 +319,19 @@ def plain_number(value: float) -> str:
     return f"{value:.0f}" if size >= 9.95 else f"{value:.1f}" if size >= 0.095 else f"{value:.2g}"
 
 
+def _brackets(interval: Interval | None) -> str:
+    return f"[{plain_number(interval[0])}, {plain_number(interval[1])}]" if interval else ""
+
+
 def _score_rows(label: str, score: PopulationScore, report: PopulationReport) -> list[list[str]]:
     """A row of the estimates and, where something was resampled, one of their intervals."""
-
-    def brackets(interval: Interval | None) -> str:
-        return f"[{plain_number(interval[0])}, {plain_number(interval[1])}]" if interval else ""
-
     opponent = report.opponents[score.worst_opponent]
     values = (score.population_return, score.within_pop_expl, score.aggregate_score)
     returned, loss, aggregate = (f"{value:.1f}" for value in values)
     rows = [[label, returned, loss, opponent, aggregate]]
     if score.aggregate_score_interval:
         intervals = (score.population_return_interval, score.within_pop_expl_interval, score.aggregate_score_interval)
-        returned, loss, aggregate = map(brackets, intervals)
+        returned, loss, aggregate = map(_brackets, intervals)
         rows.append([f"  {100 * report.score.confidence:g} % interval", returned, loss, "", aggregate])
     return rows
 

@@ -66,6 +66,7 @@ class Subject:
         corners: further params that it must stand.
         num_steps: steps recorded in one piece.
         seed: of all keys.
+        restarts: whether the recording starts ended episodes anew (False where the environment does so itself).
     """
 
     env: AnyEnvironment
@@ -73,6 +74,7 @@ class Subject:
     corners: tuple[PyTree, ...] = ()
     num_steps: int = 256
     seed: int = 0
+    restarts: bool = True
 
     @property
     def key(self) -> Array:
@@ -128,8 +130,10 @@ class Subject:
             chance = draw(env.step_chance, chance_key)
             after, reward, terminated, info = env.transition(state, action, chance, params)
             truncated, next_obs = env.truncated(after, params), env.observe(after, params)
-            fresh = env.initial(draw(env.reset_chance, reset_key), params)
             steps = Steps(state, obs, mask, action, chance, after, next_obs, reward, terminated, truncated, info)
+            if not self.restarts:
+                return after, steps
+            fresh = env.initial(draw(env.reset_chance, reset_key), params)
             return where_done(terminated | truncated, fresh, after), steps
 
         @jax.jit

@@ -14,6 +14,7 @@ from jaxtyping import PyTree
 from jaxmarl.core.checks import require_int
 from jaxmarl.learners.base import Learner
 from jaxmarl.training.errors import RunError, say, writing
+from jaxmarl.training.leaves import data_shape, describe, first_difference, is_key, key_impl
 
 Snapshot = dict[str, np.ndarray]
 
@@ -37,11 +38,11 @@ class Checkpoints:
         self.folder, self._keep = folder, keep
         paths, self._treedef = jax.tree_util.tree_flatten_with_path(abstract)
         self._leaves = {jax.tree_util.keystr(path): leaf for path, leaf in paths}
-        self._spec = {name: _describe(leaf) for name, leaf in self._leaves.items()}
+        self._spec = {name: describe(leaf) for name, leaf in self._leaves.items()}
 
     def snapshot(self, state: PyTree) -> Snapshot:
         """A copy of `state` on the host, which outlives the donation of its buffers."""
-        data = [jax.random.key_data(leaf) if _is_key(leaf) else leaf for leaf in jax.tree.leaves(state)]
+        data = [jax.random.key_data(leaf) if is_key(leaf) else leaf for leaf in jax.tree.leaves(state)]
         # device_get may return views of device memory, hence the copy
         return {name: np.array(array) for name, array in zip(self._spec, jax.device_get(data), strict=True)}
 
@@ -83,13 +84,13 @@ class Checkpoints:
             RunError: it holds a state of other shapes or dtypes.
         """
         path = self.folder / str(updates)
-        arrays = {name: np.empty(*_data_shape(leaf)) for name, leaf in self._leaves.items()}
+        arrays = {name: np.empty(*data_shape(leaf)) for name, leaf in self._leaves.items()}
         try:
             about = _restore_with_orbax(path, about=ocp.args.JsonRestore())["about"]
             stored, digest = dict(about["leaves"]), about["sha256"]
         except Exception as error:
             raise CorruptCheckpointError(_one_line(error)) from error
-        if difference := _first_difference(stored, self._spec):
+        if difference := first_difference(stored, self._spec):
             raise RunError(f"checkpoint {path} does not fit this learner: {difference} (has its config changed?)")
         wanted = {name: array for name, array in arrays.items() if array.size}
         try:
@@ -99,7 +100,7 @@ class Checkpoints:
         if self._digest(arrays) != digest:
             raise CorruptCheckpointError("its arrays are not the ones that were written")
         return self._treedef.unflatten(
-            jax.random.wrap_key_data(array, impl=_key_impl(leaf)) if _is_key(leaf) else jax.device_put(array)
+            jax.random.wrap_key_data(array, impl=key_impl(leaf)) if is_key(leaf) else jax.device_put(array)
             for array, leaf in zip(arrays.values(), self._leaves.values(), strict=True)
         )
 
@@ -115,22 +116,27 @@ class Checkpoints:
         Raises:
             RunError: no checkpoint can be read, or it holds a state of other shapes or dtypes.
         """
+        damaged: list[int] = []
         for updates in reversed(self.saved()):
             try:
-                return self.restore(updates), updates
+                state = self.restore(updates)
             except CorruptCheckpointError as error:
                 say(f"warning: checkpoint {self.folder / str(updates)} is damaged and skipped: {error}")
-                if set_aside and updates > self.saved()[0]:
-                    self._set_aside(updates)
-        if self.saved():
+                damaged.append(updates)
+            else:
+                if set_aside:
+                    self._set_aside(damaged)
+                return state, updates
+        if damaged:
             raise RunError(f"no checkpoint in {self.folder} can be read: start anew in another folder")
         return None
 
-    def _set_aside(self, updates: int) -> None:
-        aside = self.folder / f"damaged-{updates}"
-        with writing(self.folder):
-            shutil.rmtree(aside, ignore_errors=True)
-            (self.folder / str(updates)).rename(aside)
+    def _set_aside(self, damaged: list[int]) -> None:
+        for updates in damaged:
+            aside = self.folder / f"damaged-{updates}"
+            with writing(aside):
+                shutil.rmtree(aside, ignore_errors=True)
+                (self.folder / str(updates)).rename(aside)
 
     def _digest(self, arrays: Snapshot) -> str:
         digest = hashlib.sha256(json.dumps(self._spec).encode())
@@ -177,33 +183,6 @@ def _save_with_orbax(path: Path, arrays: Snapshot, about: dict[str, Any]) -> Non
 def _restore_with_orbax(path: Path, **items: Any) -> Any:
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
         return checkpointer.restore(path, args=ocp.args.Composite(**items))
-
-
-def _is_key(leaf: Any) -> bool:
-    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _key_impl(leaf: Any) -> Any:
-    impls: list[Any] = []
-    # the leaf is abstract, and only a (traced) key tells its implementation
-    jax.eval_shape(lambda key: impls.append(jax.random.key_impl(key)), leaf)
-    return impls[0]
-
-
-def _data_shape(leaf: Any) -> tuple[tuple[int, ...], np.dtype]:
-    data = jax.eval_shape(jax.random.key_data, leaf) if _is_key(leaf) else leaf
-    return data.shape, data.dtype
-
-
-def _describe(leaf: Any) -> str:
-    return f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
-
-
-def _first_difference(stored: dict[str, str], wanted: dict[str, str]) -> str:
-    for name in {**wanted, **stored}:
-        if stored.get(name) != wanted.get(name):
-            return f"{name} is stored as {stored.get(name, 'nothing')}, wanted as {wanted.get(name, 'nothing')}"
-    return ""
 
 
 def _one_line(error: Exception) -> str:

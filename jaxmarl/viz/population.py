@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import SubFigure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike
@@ -39,15 +39,15 @@ def plot_population(
     """
     curve = None if learning_curve is None else _check_curve(learning_curve)
     members = len(report.opponents)
-    side = max(4.6, 0.205 * (members + 1) + 1.4)  # a cell needs 0.205 inch for its 8-point name; the rest is column names
+    side = max(6.4, 0.205 * (members + 1) + 1.4)  # a cell needs 0.205 inch for its 8-point name; the rest is column names
     figure = style.new_figure(side + 6.9, side + 1.1)
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1, wspace=0.03)  # type: ignore[union-attr]
     figure.suptitle(_headline(report), fontsize=style.HEADLINE, color=style.INK, fontweight="bold", x=0.012, ha="left")
-    grid = figure.add_gridspec(2, 2, width_ratios=[side, 6.4], height_ratios=[max(2.4, side - 3.2), 2.7])
-    _draw_table(figure, figure.add_subplot(grid[:, 0]), report)
-    _draw_bars(figure.add_subplot(grid[0, 1] if curve else grid[:, 1]), report)
+    left, right = figure.subfigures(1, 2, width_ratios=[side, 6.6])
+    panels = right.subplots(2, 1, height_ratios=[side - 2.6, 2.6]) if curve else [right.subplots()]
+    _draw_table(left, report)
+    _draw_bars(panels[0], report)
     if curve:
-        _draw_curve(figure.add_subplot(grid[1, 1]), curve)
+        _draw_curve(panels[1], curve)
     return style.write_figure(figure, path)
 
 
@@ -65,18 +65,16 @@ def _check_curve(learning_curve: Mapping[str, ArrayLike]) -> Curve:
 
 def _headline(report: PopulationReport) -> str:
     third = ", upper third" if report.rank.upper_third else ""
-    score = report.score.plain
-    interval = score.aggregate_score_interval
-    spread = f" [{plain_number(interval[0])}, {plain_number(interval[1])}]" if interval else ""
     ranked = f"ranks {report.rank.position} of {report.rank.size}{third}"
-    return f"{report.agent} {ranked}: AggregateScore {style.minus(plain_number(score.aggregate_score) + spread)}"
+    return f"{report.agent} {ranked}: AggregateScore {style.minus(report.aggregate_text)}"
 
 
 # --- who beats whom -------------------------------------------------------------------------------------------------
 
 
-def _draw_table(figure: Figure, axes: Axes, report: PopulationReport) -> None:
+def _draw_table(figure: SubFigure, report: PopulationReport) -> None:
     """The cross-table, best member first, the agent's row and column before all, framed."""
+    axes = figure.subplots()
     index = {name: i for i, name in enumerate(report.opponents)}
     order = [len(index), *(index[member.name] for member in report.members)]
     table = extend_table(report.table, report.mean)[np.ix_(order, order)]
@@ -93,12 +91,12 @@ def _draw_table(figure: Figure, axes: Axes, report: PopulationReport) -> None:
     axes.tick_params(which="minor", length=0)
     axes.spines[:].set_visible(False)
     for width, height in ((len(names), 1), (1, len(names))):
-        frame = Rectangle((-0.5, -0.5), width, height, fill=False, edgecolor=style.INK, linewidth=1.6, clip_on=False)
+        frame = Rectangle((-0.5, -0.5), width, height, fill=False, edgecolor=style.INK, linewidth=1.6, zorder=5, clip_on=False)
         axes.add_patch(frame)
     for label in (axes.get_xticklabels()[0], axes.get_yticklabels()[0]):
-        label.set(fontweight="bold", color=style.ACCENT, fontsize=style.BODY)
+        label.set(fontweight="bold", color=style.ACCENT)
     style.panel_title(axes, _table_finding(report))
-    bar = figure.colorbar(image, ax=axes, orientation="horizontal", shrink=0.6, aspect=45, pad=0.015)
+    bar = figure.colorbar(image, ax=axes, orientation="horizontal", shrink=0.9, aspect=60, pad=0.015)
     bar.outline.set_visible(False)  # type: ignore[operator]
     bar.locator = FixedLocator(_colour_ticks(limit))
     bar.minorlocator = NullLocator()
@@ -112,16 +110,17 @@ def _table_finding(report: PopulationReport) -> str:
     best = report.members[0]
     row = report.table[report.opponents.index(best.name)]
     ahead = int((report.mean > row).sum())
-    return f"Scores more than {best.name}, the best member, against {ahead} of {len(row)}"
+    return f"Outscores {best.name} (the best bot) against {ahead} of {len(row)}"
 
 
 def _colour_ticks(limit: float) -> list[float]:
-    """Zero and the three largest powers of ten within the scale, of both signs."""
+    """Zero and, of both signs, the round numbers 1, 3, 10, 30 … far enough from it on the scale to be read."""
     if limit <= 0:
         return [0.0]
-    top = int(np.floor(np.log10(limit) + 1e-9))
-    powers = [10.0**power for power in range(top - 2, top + 1)]
-    return [*(-power for power in reversed(powers)), 0.0, *powers]
+    top = int(np.floor(np.log10(limit)))
+    round_numbers = sorted(digit * 10.0**power for digit in (1, 3) for power in range(top - 2, top + 2))
+    ticks = [tick for tick in round_numbers if limit / 50 <= tick <= limit * (1 + 1e-9)]
+    return [*(-tick for tick in reversed(ticks)), 0.0, *ticks]
 
 
 # --- by how much ----------------------------------------------------------------------------------------------------
@@ -171,4 +170,4 @@ def _draw_curve(axes: Axes, curve: Curve) -> None:
     axes.legend(loc="best", fontsize=style.SMALL, frameon=False)
     first, last = (plain_number(curve["population_return"][i]) for i in (0, -1))
     low, high = (plain_number(worst[i]) for i in (0, -1))
-    style.panel_title(axes, style.minus(f"From {first} to {last} on average; {low} to {high} against the worst"))
+    style.panel_title(axes, style.minus(f"Average {first} → {last}; worst opponent {low} → {high}"))

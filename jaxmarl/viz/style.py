@@ -1,6 +1,7 @@
 """One look for all figures: colours, a diverging map centred at zero, quiet axes, and writing a figure to a file."""
 
 import io
+import re
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -23,6 +24,7 @@ def new_figure(width: float, height: float) -> Figure:
     """An empty figure of `width × height` inches on its own canvas: no display, no pyplot, safe in any thread."""
     figure = Figure(figsize=(width, height), facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
+    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)  # type: ignore[union-attr]
     return figure
 
 
@@ -42,8 +44,8 @@ def panel_title(axes: Axes, text: str) -> None:
 
 
 def minus(text: str) -> str:
-    """The text with true minus signs, as on matplotlib's own axes."""
-    return text.replace("-", "−")
+    """The text with true minus signs before its numbers, as on matplotlib's own axes."""
+    return re.sub(r"(?<!\w)-(?=[\d.])", "−", text)
 
 
 def signed_norm(limit: float) -> AsinhNorm:
