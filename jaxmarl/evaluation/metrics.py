@@ -6,8 +6,23 @@ For an agent π and a population B of K members, with G(π, b) the expected epis
     WithinPopExpl(π)    = max_b −G(π, b)                  return of π's worst opponent in a zero-sum game
     AggregateScore(π)   = PopulationReturn(π) − WithinPopExpl(π)
 
-(Lanctot et al., "Population-based Evaluation in Repeated Rock-Paper-Scissors as a Benchmark for Multiagent Reinforcement
-Learning", TMLR 2023, arXiv 2303.03196.) Everything here is numpy in float64 on the host: it runs once, after the matches.
+(Lanctot et al., "Population-based Evaluation in Repeated Rock-Paper-Scissors as a Benchmark for Multiagent
+Reinforcement Learning", TMLR 2023, arXiv 2303.03196.) Everything here is numpy in float64 on the host: it runs once,
+after the matches.
+
+**Bias.** The plain WithinPopExpl is a maximum of noisy means, so it is biased up: an agent whose K opponents all truly
+tie with it is charged about `E[max of K standard normals] · σ / √M`, which is 2.19 σ/√M at K = 43 (1.8 for uniform play
+in 1000 throws of rock-paper-scissors, σ = 25.8, M = 1000). Compare plain figures at equal M only. The split-half
+estimate chooses the worst opponent on half of the matches and measures its loss on the other, so that choice and
+measurement share no noise; it is averaged over both directions and several random splits. It is unbiased for the loss
+against the opponent that M/2 matches pick: in expectation never above the true maximum, and equal to it where one
+opponent is clearly the worst or all tie.
+
+**Intervals** are percentiles of a bootstrap that resamples the matches within each opponent independently and repeats
+the whole estimate, choice of the worst opponent included. Splits are of the original matches, so that copies of one
+match never sit in both halves. Where several opponents nearly tie, the plain intervals of WithinPopExpl and
+AggregateScore do not cover the truth (the resampled maximum is biased once more); the split-half ones do in
+simulation, and are too wide rather than too narrow there.
 
 Shape legend: `K` members of the population, `M` matches against each, `R` bootstrap replicates, `S` random splits.
 """
@@ -59,7 +74,8 @@ class AgentScore:
 
     Attributes:
         plain: the definition applied to the mean returns; biased against the agent, comparable with published tables.
-        split_half: the worst opponent chosen on one half of the matches and its loss measured on the other; None if not asked.
+        split_half: the worst opponent chosen on one half of the matches and its loss measured on the other; None if not
+            asked.
         num_opponents: `K`.
         num_matches: `M`.
         confidence: probability that an interval is meant to cover.
@@ -151,18 +167,7 @@ def score_returns(
 ) -> AgentScore:
     """Scores an agent from its matches against each member of a population.
 
-    The plain WithinPopExpl is a maximum of noisy means, so it is biased up: an agent whose K opponents all truly tie with it is
-    charged about `E[max of K standard normals] · σ / √M`, which is 2.19 σ/√M at K = 43 (1.8 for uniform play in 1000 throws of
-    rock-paper-scissors, σ = 25.8, M = 1000). Compare plain figures at equal M only. The split-half estimate chooses the worst
-    opponent on half of the matches and measures its loss on the other, so choice and measurement share no noise; it is averaged
-    over both directions and `num_splits` random splits. It is unbiased for the loss against the opponent that M/2 matches
-    pick, hence never above the true maximum in expectation, and equal to it where the worst opponent is clear or all tie.
-
-    Intervals are percentiles of a bootstrap that resamples the matches within each opponent independently and repeats the
-    whole estimate, choice of the worst opponent included. Splits are of the original matches, so that copies of one match
-    never sit in both halves. The plain intervals of WithinPopExpl and AggregateScore inherit the bias of the maximum (twice:
-    the resampled maximum is biased again) and do not cover the truth when several opponents nearly tie; those of the split-half
-    estimate do.
+    See the module's notes on the bias of the plain estimate and on what the intervals cover.
 
     Args:
         returns: episode returns of the agent, `[K, M]`.
@@ -188,14 +193,15 @@ def score_returns(
     means = array.mean(axis=1)
     returned, plain_loss = float(means.mean()), float(-means.min())
     replicates = [_replicate(array, weights, masks) for weights in _bootstrap_weights(array.shape, num_bootstrap, seed)]
-    columns = [np.concatenate(column) for column in zip(*replicates, strict=True)] or [None] * 3
+    columns: list[np.ndarray | None] = [np.concatenate(column) for column in zip(*replicates, strict=True)]
+    columns = columns or [None, None, None]
     plain = _with_intervals(returned, plain_loss, int(means.argmin()), columns[0], columns[1], confidence)
     debiased = None
     if masks is not None:
         losses, chosen = _split_half_losses(array, np.ones((1, *array.shape)), masks)
         worst = int(np.bincount(chosen.ravel(), minlength=len(array)).argmax())
         debiased = _with_intervals(returned, float(losses[0]), worst, columns[0], columns[2], confidence)
-    return AgentScore(plain, debiased, *array.shape, confidence)
+    return AgentScore(plain, debiased, array.shape[0], array.shape[1], confidence)
 
 
 def _with_intervals(
@@ -242,7 +248,7 @@ def _replicate(
 
 
 def _half_masks(num_matches: int, num_splits: int, seed: int) -> Float64[np.ndarray, "M S"]:
-    """1 for the matches in the first half of each random split (one match fewer than the second half when `M` is odd)."""
+    """1 for the matches in the first half of each random split (the smaller half when `M` is odd)."""
     rng = np.random.default_rng([seed, _SPLIT_SEED])
     first = (np.arange(num_matches) < num_matches // 2).astype(np.float64)
     return rng.permuted(np.tile(first, (num_splits, 1)), axis=1).T
@@ -277,7 +283,8 @@ def load_table(path: str | Path) -> tuple[Float64[np.ndarray, "K K"], tuple[str,
         The table of the row player's mean return and the members' names, both in sorted order of the names.
 
     Raises:
-        ValueError: a line that is not such a triple, a repeated or a missing pair; one line, naming the file and the line.
+        ValueError: a line that is not such a triple, a repeated or a missing pair; one line, naming the file and the
+            line.
     """
     path, cells = Path(path), dict[tuple[str, str], float]()
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
@@ -326,10 +333,10 @@ def score_table(table: ArrayLike, names: Sequence[str]) -> list[MemberScore]:
     """Scores every member of a population against the population, itself included.
 
     WithinPopExpl is read from the member's own row, `−min_j T[i, j]`, not from its column, `max_j T[j, i]`. The two
-    agree in an exact zero-sum table; in the released table of the 43 rock-paper-scissors bots, whose mirrored cells were
-    estimated from separate matches, the row is what reproduces the published WithinPopExpl, AggregateScore and worst
-    opponent of all 43 bots to 3 decimals (the column differs for most, and names another bot for 5), while the column
-    gives the published "best bot against it" with its return.
+    agree in an exact zero-sum table; in the released table of the 43 rock-paper-scissors bots, whose mirrored cells
+    were estimated from separate matches, the row is what reproduces the published WithinPopExpl, AggregateScore and
+    worst opponent of all 43 bots to 3 decimals (the column differs for most, and names another bot for 5), while the
+    column gives the published "best bot against it" with its return.
 
     Args:
         table: the row player's mean return against the column player, `[K, K]`.
@@ -402,8 +409,8 @@ def rank(population: Iterable[MemberScore | float], agent: AgentScore | Populati
     """Place of an agent among a population by AggregateScore.
 
     Members keep the score they have among themselves and the agent has its score against them, as in published tables:
-    adding the agent to the population would change everybody's score. An `AgentScore` ranks by its plain estimate, which is
-    what members' scores are.
+    adding the agent to the population would change everybody's score. An `AgentScore` ranks by its plain estimate,
+    which is what members' scores are.
 
     Args:
         population: the members' scores, `[K]`.
@@ -434,4 +441,6 @@ def _require_finite(array: np.ndarray, argument: str) -> None:
     bad = np.argwhere(~np.isfinite(array))
     if len(bad):
         place = ", ".join(str(i) for i in bad[0])
-        raise ValueError(f"{argument} must be finite, got {array[tuple(bad[0])]} at [{place}] ({len(bad)} such entries)")
+        raise ValueError(
+            f"{argument} must be finite, got {array[tuple(bad[0])]} at [{place}] ({len(bad)} such entries)"
+        )

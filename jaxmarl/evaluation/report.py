@@ -1,4 +1,4 @@
-"""The report of one agent against one population: what was measured, how it ranks, printed for people and saved as JSON.
+"""The report of one agent against one population: what was measured, how it ranks, printed and saved as JSON.
 
 Shape legend: `K` members of the population, `M` matches against each.
 """
@@ -77,7 +77,9 @@ class PopulationReport:
         opponents = check_names(self.opponents, size, "opponents")
         require(self.agent not in opponents, "agent", self.agent, "a name that no opponent has")
         require_int("num_matches", self.num_matches, 2)
-        require(self.score.num_opponents == size, "score", f"{self.score.num_opponents} opponents", f"of {size} opponents")
+        require(
+            self.score.num_opponents == size, "score", f"{self.score.num_opponents} opponents", f"of {size} opponents"
+        )
         cleaned: dict[str, Any] = {"opponents": opponents}
         for name, shape in (("mean", (size,)), ("standard_error", (size,))):
             cleaned[name] = np.asarray(getattr(self, name), np.float64)
@@ -136,11 +138,12 @@ class PopulationReport:
         plain, debiased = self.score.plain, self.score.split_half
         third = "upper third" if self.rank.upper_third else "not in the upper third"
         split = f" (split-half {plain_number(debiased.within_pop_expl)})" if debiased else ""
+        worst = f"worst {plain_number(self.mean.min())} against {self.worst_opponent}"
         return (
             f"{self.agent} ranked {self.rank.position} of {self.rank.size} ({third}) by AggregateScore "
             f"{self.aggregate_text}: PopulationReturn {plain_number(plain.population_return)}, "
-            f"WithinPopExpl {plain_number(plain.within_pop_expl)}{split}; {self.record_text}, "
-            f"worst {plain_number(self.mean.min())} against {self.worst_opponent}; {self.num_matches} matches an opponent."
+            f"WithinPopExpl {plain_number(plain.within_pop_expl)}{split}; {self.record_text}, {worst}; "
+            f"{self.num_matches} matches an opponent."
         )
 
     def print(self, console: Console | None = None) -> None:
@@ -155,7 +158,7 @@ class PopulationReport:
         console.print(Text(self.summary, style="bold"))
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as JSON values; `ranking`, `rank` and `summary` are there for readers and derived again on loading."""
+        """The report as JSON values; `ranking`, `rank` and `summary` are for readers and derived again on loading."""
         stored = {
             "format": FORMAT,
             "version": VERSION,
@@ -213,7 +216,8 @@ def make_report(
         confidence: of the intervals.
 
     Raises:
-        ValueError: arrays that are not finite or do not fit the names; values in `facts` or `config` that JSON cannot hold.
+        ValueError: arrays that are not finite or do not fit the names; values in `facts` or `config` that JSON cannot
+            hold.
     """
     score = score_returns(returns, num_bootstrap=num_bootstrap, seed=seed, confidence=confidence)
     mean, error = mean_and_error(returns)
@@ -267,7 +271,8 @@ def load_report(path: str | Path) -> PopulationReport:
 
 def _load_score(data: dict[str, Any]) -> AgentScore:
     def estimate(values: dict[str, Any]) -> PopulationScore:
-        return PopulationScore(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return PopulationScore(**fields)
 
     debiased = None if data["split_half"] is None else estimate(data["split_half"])
     return AgentScore(**{**data, "plain": estimate(data["plain"]), "split_half": debiased})
@@ -280,7 +285,9 @@ def replace_file(path: Path, content: bytes) -> Path:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-        os.chmod(temporary, 0o666 & ~_umask())  # a temporary file is private; the report is as readable as any other file
+        os.chmod(
+            temporary, 0o666 & ~_umask()
+        )  # a temporary file is private; the report is as readable as any other file
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

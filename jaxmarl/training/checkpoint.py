@@ -4,15 +4,15 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
 from jaxmarl.core.checks import require_int
 from jaxmarl.learners.base import Learner
+from jaxmarl.training import storage
 from jaxmarl.training.errors import RunError, say, writing
 from jaxmarl.training.leaves import data_shape, describe, first_difference, is_key, key_impl
 
@@ -59,11 +59,11 @@ class Checkpoints:
         with writing(self.folder):
             self.folder.mkdir(exist_ok=True)
         try:
-            _save_with_orbax(path, arrays, about)
+            storage.write(path, arrays, about)
         except Exception as error:
             self.clean()
             kept = f"checkpoint {self.saved()[-1]} is intact" if self.saved() else "there is no earlier one"
-            raise RunError(f"cannot write checkpoint {path}: {_one_line(error)}; {kept}") from error
+            raise RunError(f"cannot write checkpoint {path}: {storage.one_line(error)}; {kept}") from error
         for old in self.saved()[: -self._keep]:
             shutil.rmtree(self.folder / str(old), ignore_errors=True)
 
@@ -86,23 +86,24 @@ class Checkpoints:
         path = self.folder / str(updates)
         arrays = {name: np.empty(*data_shape(leaf)) for name, leaf in self._leaves.items()}
         try:
-            about = _restore_with_orbax(path, about=ocp.args.JsonRestore())["about"]
+            about = storage.read_about(path)
             stored, digest = dict(about["leaves"]), about["sha256"]
         except Exception as error:
-            raise CorruptCheckpointError(_one_line(error)) from error
+            raise CorruptCheckpointError(storage.one_line(error)) from error
         if difference := first_difference(stored, self._spec):
             raise RunError(f"checkpoint {path} does not fit this learner: {difference} (has its config changed?)")
         wanted = {name: array for name, array in arrays.items() if array.size}
         try:
-            arrays |= _restore_with_orbax(path, state=ocp.args.StandardRestore(wanted))["state"]
+            arrays |= storage.read_arrays(path, wanted)
         except Exception as error:
-            raise CorruptCheckpointError(_one_line(error)) from error
+            raise CorruptCheckpointError(storage.one_line(error)) from error
         if self._digest(arrays) != digest:
             raise CorruptCheckpointError("its arrays are not the ones that were written")
-        return self._treedef.unflatten(
-            jax.random.wrap_key_data(array, impl=key_impl(leaf)) if is_key(leaf) else jax.device_put(array)
+        leaves = [
+            jax.random.wrap_key_data(jnp.asarray(array), impl=key_impl(leaf)) if is_key(leaf) else jax.device_put(array)
             for array, leaf in zip(arrays.values(), self._leaves.values(), strict=True)
-        )
+        ]
+        return jax.tree.unflatten(self._treedef, leaves)
 
     def restore_newest(self, *, set_aside: bool = False) -> tuple[PyTree, int] | None:
         """The newest state that can be read and its number of updates, with a warning for each that cannot.
@@ -141,7 +142,7 @@ class Checkpoints:
     def _digest(self, arrays: Snapshot) -> str:
         digest = hashlib.sha256(json.dumps(self._spec).encode())
         for name in self._spec:
-            digest.update(np.ascontiguousarray(arrays[name]).reshape(-1).view(np.uint8))
+            digest.update(np.ascontiguousarray(arrays[name]).reshape(-1).view(np.uint8).data)
         return digest.hexdigest()
 
 
@@ -172,18 +173,3 @@ def restore_state(learner: Learner, run_dir: str | Path, updates: int | None = N
         return checkpoints.restore(updates), updates
     except CorruptCheckpointError as error:
         raise RunError(f"checkpoint {folder / str(updates)} is damaged: {error}") from error
-
-
-def _save_with_orbax(path: Path, arrays: Snapshot, about: dict[str, Any]) -> None:
-    items = {"state": ocp.args.StandardSave(arrays), "about": ocp.args.JsonSave(about)}
-    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
-        checkpointer.save(path, args=ocp.args.Composite(**items))
-
-
-def _restore_with_orbax(path: Path, **items: Any) -> Any:
-    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
-        return checkpointer.restore(path, args=ocp.args.Composite(**items))
-
-
-def _one_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
@@ -27,7 +28,7 @@ class Display:
             console=Console(stderr=True),
             speed_estimate_period=600.0,
         )
-        self._task = self._progress.add_task(name, total=num_updates, completed=updates, speed="compiling")
+        self._task = self._progress.add_task(escape(name), total=num_updates, completed=updates, speed="compiling")
         self._metrics = Text()
         console = self._progress.console
         self._live = Live(Group(self._progress, self._metrics), console=console, refresh_per_second=4) if show else None
@@ -42,6 +43,8 @@ class Display:
     ) -> None:
         if self._live:
             self._live.stop()
+            if not self._live.console.is_terminal:
+                self._live.console.line()
 
     def start(self) -> None:
         """Starts the clock: what went before was compilation."""

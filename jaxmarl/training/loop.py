@@ -1,35 +1,22 @@
 """The host loop: chunks of updates on the device, everything else between them."""
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
-from jaxtyping import Array, PyTree
+from jaxtyping import PyTree
 
 from jaxmarl.core.checks import require, require_int
 from jaxmarl.learners.base import Learner
-from jaxmarl.training.checkpoint import Checkpoints, Snapshot
-from jaxmarl.training.chunk import CompiledChunk, compile_chunk
+from jaxmarl.training.checkpoint import Checkpoints
+from jaxmarl.training.chunk import compile_chunk
 from jaxmarl.training.display import Display
 from jaxmarl.training.errors import RunError, say
-from jaxmarl.training.metrics import MetricsWriter
-from jaxmarl.training.record import (
-    CHECKPOINTS,
-    METRICS_FILE,
-    RUN_FILE,
-    claim_folder,
-    note_changes,
-    plain,
-    session_facts,
-    write_json,
-)
+from jaxmarl.training.record import CHECKPOINTS, METRICS_FILE, claim_folder, note_changes, plain, session_facts
+from jaxmarl.training.session import OnChunk, Session
 from jaxmarl.training.signals import StopSignal
-
-OnChunk = Callable[[int, dict[str, np.ndarray]], Any]
 
 
 @dataclass(frozen=True)
@@ -103,11 +90,10 @@ def run(
         RunError: the folder cannot be written, holds a run that was not to be resumed or differs from this one, has
             only damaged checkpoints, or cannot take another one. The message is one line.
     """
-    require_int("num_updates", num_updates, 1)
-    require_int("seed", seed, 0, 2**32 - 1)
-    for name, value in (("updates_per_chunk", updates_per_chunk), ("checkpoint_every", checkpoint_every)):
+    sizes = {"num_updates": num_updates, "updates_per_chunk": updates_per_chunk, "keep": keep}
+    for name, value in {**sizes, "checkpoint_every": checkpoint_every}.items():
         require_int(name, value, 1)
-    require_int("keep", keep, 1)
+    require_int("seed", seed, 0, 2**32 - 1)
     require(config is None or isinstance(config, Mapping), "config", config, "a mapping or None")
     folder = Path(run_dir).expanduser().absolute()
     record = {"seed": seed, "config": plain(config or {}), "steps_per_update": learner.steps_per_update}
@@ -115,19 +101,41 @@ def run(
     key = jax.random.key(seed)
     checkpoints = Checkpoints(folder / CHECKPOINTS, jax.eval_shape(learner.init, key), keep)
     state, updates = _restore(checkpoints, num_updates) if resume else (None, 0)
-    session = session_facts(updates_per_chunk) | {"from_update": updates}
+    facts = session_facts(updates_per_chunk) | {"from_update": updates}
     if stored:
-        note_changes(stored, session)
-    record |= {"num_updates": num_updates, "sessions": [*(stored or {}).get("sessions", []), session]}
+        note_changes(stored, facts)
+    record |= {"num_updates": num_updates, "sessions": [*(stored or {}).get("sessions", []), facts]}
+    chunk = None
     with StopSignal() as stop, Display(folder.name, updates, num_updates, show=show_progress) as display:
-        chunk = compile_chunk(learner, key, state, updates_per_chunk)
-        loop = _Loop(learner, folder, checkpoints, chunk, display, record, on_chunk, updates)
-        try:
-            loop.run(num_updates, checkpoint_every, stop)
-        finally:
-            loop.metrics.close()
-    loop.write_record("interrupted" if loop.updates < num_updates else "finished")
-    if loop.updates < num_updates:
-        hint = resume_hint or f"to resume, call run with the same arguments and resume=True (run_dir={str(folder)!r})"
-        say(f"stopped by {stop.requested} after {loop.updates} of {num_updates} updates, saved; {hint}")
-    return loop.result(stop.requested is not None)
+        session = Session(learner, folder, checkpoints, record, display, on_chunk, updates)
+        if updates < num_updates:
+            chunk, state = compile_chunk(learner, key, state, updates_per_chunk)
+            state = session.go(chunk, state, num_updates, checkpoint_every, stop)
+    if session.updates < num_updates:
+        hint = resume_hint or f"to resume, call run again with resume=True (run_dir={str(folder)!r})"
+        say(f"stopped by {stop.requested} after {session.updates} of {num_updates} updates; {hint}")
+    return RunResult(
+        state=state,
+        updates=session.updates,
+        agent_steps=session.updates * learner.steps_per_update,
+        interrupted=stop.requested is not None,
+        run_dir=folder,
+        metrics_path=folder / METRICS_FILE,
+        last_metrics=session.last_row,
+        compile_seconds=chunk.compile_seconds if chunk else 0.0,
+        steps_per_second=session.steps_per_second,
+    )
+
+
+def _restore(checkpoints: Checkpoints, num_updates: int) -> tuple[PyTree | None, int]:
+    checkpoints.clean()
+    restored = checkpoints.restore_newest(set_aside=True)
+    if restored is None:
+        say(f"note: there is no checkpoint in {checkpoints.folder}: starting from scratch")
+        return None, 0
+    state, updates = restored
+    if updates > num_updates:
+        raise RunError(
+            f"the run in {checkpoints.folder.parent} has {updates} updates already, more than {num_updates=}"
+        )
+    return state, updates

@@ -93,9 +93,10 @@ def note_changes(stored: dict[str, Any], session: dict[str, Any]) -> None:
     last = (stored.get("sessions") or [session])[-1]
     changed = [name for name in ("versions", "device", "updates_per_chunk") if last.get(name) != session[name]]
     if changed:
-        say("note: the last bits may differ from those of an unbroken run: " + "; ".join(
-            _change(name, last.get(name), session[name]) for name in changed
-        ))
+        say(
+            "note: the last bits may differ from those of an unbroken run: "
+            + "; ".join(_change(name, last.get(name), session[name]) for name in changed)
+        )
 
 
 def plain(value: Any, name: str = "config") -> Any:

@@ -20,6 +20,7 @@ class StopSignal:
 
     def __init__(self) -> None:
         self.requested: str | None = None
+        self._announced = False
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "StopSignal":
@@ -35,9 +36,14 @@ class StopSignal:
             # None stands for a handler that was not set from Python, which cannot be put back
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
+    def announce(self) -> None:
+        """Says once, if a signal came, what happens now."""
+        if self.requested and not self._announced:
+            self._announced = True
+            say(f"{self.requested}: stopping after the running chunk of updates (Ctrl-C to stop at once)")
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
-        if not self.requested:
-            self.requested = signal.Signals(number).name
-            say(f"{self.requested}: stopping after the running chunk of updates (Ctrl-C to stop at once)")
+        # only this: whatever is printing when the signal comes must not be entered again
+        self.requested = self.requested or signal.Signals(number).name

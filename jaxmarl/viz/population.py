@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from jaxtyping import Float64
@@ -28,8 +29,8 @@ def plot_population(
     Args:
         report: of one agent against a population of at most some 60 members (names stay readable).
         path: the PNG to write.
-        learning_curve: `steps`, `population_return` and `within_pop_expl`, each `[T]`; other keys are not drawn. Without
-            it the third panel is left out.
+        learning_curve: `steps`, `population_return` and `within_pop_expl`, each `[T]`; other keys are not drawn.
+            Without it the third panel is left out.
 
     Returns:
         The path.
@@ -39,10 +40,12 @@ def plot_population(
     """
     curve = None if learning_curve is None else _check_curve(learning_curve)
     members = len(report.opponents)
-    side = max(6.4, 0.205 * (members + 1) + 1.4)  # a cell needs 0.205 inch for its 8-point name; the rest is column names
+    side = max(
+        6.4, 0.205 * (members + 1) + 1.4
+    )  # a cell needs 0.205 inch for its 8-point name; the rest is column names
     figure = style.new_figure(side + 6.9, side + 1.1)
     figure.suptitle(_headline(report), fontsize=style.HEADLINE, color=style.INK, fontweight="bold", x=0.012, ha="left")
-    left, right = figure.subfigures(1, 2, width_ratios=[side, 6.6])
+    left, right = cast(np.ndarray, figure.subfigures(1, 2, width_ratios=[side, 6.6]))
     panels = right.subplots(2, 1, height_ratios=[side - 2.6, 2.6]) if curve else [right.subplots()]
     _draw_table(left, report)
     _draw_bars(panels[0], report)
@@ -91,13 +94,15 @@ def _draw_table(figure: SubFigure, report: PopulationReport) -> None:
     axes.tick_params(which="minor", length=0)
     axes.spines[:].set_visible(False)
     for width, height in ((len(names), 1), (1, len(names))):
-        frame = Rectangle((-0.5, -0.5), width, height, fill=False, edgecolor=style.INK, linewidth=1.6, zorder=5, clip_on=False)
+        frame = Rectangle(
+            (-0.5, -0.5), width, height, fill=False, edgecolor=style.INK, linewidth=1.6, zorder=5, clip_on=False
+        )
         axes.add_patch(frame)
     for label in (axes.get_xticklabels()[0], axes.get_yticklabels()[0]):
         label.set(fontweight="bold", color=style.ACCENT)
     style.panel_title(axes, _table_finding(report))
     bar = figure.colorbar(image, ax=axes, orientation="horizontal", shrink=0.9, aspect=60, pad=0.015)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     bar.locator = FixedLocator(_colour_ticks(limit))
     bar.minorlocator = NullLocator()
     bar.formatter = FuncFormatter(lambda value, _: style.minus(f"{value:g}"))

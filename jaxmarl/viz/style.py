@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import AsinhNorm, LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from jaxmarl.core.checks import require
 from jaxmarl.evaluation.report import replace_file
@@ -22,9 +23,8 @@ DIVERGING = LinearSegmentedColormap.from_list("loss_gain", ["#7d1d10", LOSS, "#f
 
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure of `width × height` inches on its own canvas: no display, no pyplot, safe in any thread."""
-    figure = Figure(figsize=(width, height), facecolor="white", layout="constrained")
+    figure = Figure(figsize=(width, height), facecolor="white", layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1))
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)  # type: ignore[union-attr]
     return figure
 
 
@@ -45,7 +45,7 @@ def panel_title(axes: Axes, text: str) -> None:
 
 def minus(text: str) -> str:
     """The text with true minus signs before its numbers, as on matplotlib's own axes."""
-    return re.sub(r"(?<!\w)-(?=[\d.])", "−", text)
+    return re.sub(r"(?<!\w)-(?=[\d.])", "\N{MINUS SIGN}", text)
 
 
 def signed_norm(limit: float) -> AsinhNorm:

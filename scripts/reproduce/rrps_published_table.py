@@ -19,8 +19,8 @@ from rich.table import Table
 from jaxmarl.evaluation.metrics import load_table, score_table
 
 WHERE = (
-    "give the released cross-table with --table PATH: it is open_spiel/data/paper_data/pbe_rrps/bot_table_file.txt in the "
-    "repository github.com/google-deepmind/open_spiel (43 × 43 lines ('row', 'col', value), 1000 matches each)"
+    "give the released cross-table with --table PATH: it is open_spiel/data/paper_data/pbe_rrps/bot_table_file.txt in "
+    "the repository github.com/google-deepmind/open_spiel (43 * 43 lines ('row', 'col', value), 1000 matches each)"
 )
 
 
@@ -43,13 +43,23 @@ def main(args: Args) -> int:
         return 2
     scores = sorted(score_table(table, names), key=lambda score: -score.aggregate_score)
     shown = Table(title=f"{len(names)} bots by AggregateScore", box=box.SIMPLE_HEAD)
-    for title in ("rank", "bot", "Population\nReturn", "WithinPop\nExpl", "worst\nopponent", "Aggregate\nScore", "best vs it"):
-        shown.add_column(title, justify="right" if title == "rank" or "\n" in title else "left", no_wrap=True)
+    for title in (
+        "rank",
+        "bot",
+        "Population\nReturn",
+        "WithinPop\nExpl",
+        "worst\nopponent",
+        "Aggregate\nScore",
+        "best vs it",
+    ):
+        left = title in ("bot", "worst\nopponent", "best vs it")
+        shown.add_column(title, justify="left" if left else "right", no_wrap=True)
     for position, s in enumerate(scores, start=1):
         figures = f"{s.population_return:.3f}", f"{s.within_pop_expl:.3f}", f"{s.aggregate_score:.3f}"
         best = f"{s.best_against} {s.best_against_return:.1f}"
         shown.add_row(str(position), s.name, *figures[:2], s.worst_opponent, figures[2], best)
     console = Console()
+    console.width = max(console.width, 100)  # a pipe has 80 columns, which would cut the names
     console.print(shown)
     returned, loss = (np.mean([getattr(s, key) for s in scores]) for key in ("population_return", "within_pop_expl"))
     console.print(f"mean PopulationReturn {returned:.5f}, mean WithinPopExpl {loss:.5f}")

@@ -1,0 +1,167 @@
+"""The command line: `jaxmarl envs | train | evaluate`."""
+
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from jaxmarl.core.checks import require_choice
+
+EXPERIMENTS = ("rrps",)
+RUNS = Path("runs")
+
+Positional = tyro.conf.Positional
+Experiment = Annotated[Positional[str], tyro.conf.arg(metavar="{" + ",".join(EXPERIMENTS) + "}")]
+
+
+def envs(name: Annotated[Positional[str], tyro.conf.arg(metavar="[NAME]")] = "", bots: bool = False) -> None:
+    """Lists the environments, or describes the one called NAME.
+
+    Args:
+        name: an environment; its description, fields and params are printed.
+        bots: list the rock-paper-scissors tournament bots instead.
+    """
+    from jaxmarl.core.registry import env_factory, list_envs, make
+
+    console = Console()
+    if bots:
+        console.print(_bot_table())
+    elif name:
+        factory = env_factory(name)
+        env, params = make(name)
+        console.print(f"[bold]{name}[/bold]{inspect.signature(factory)}\n", highlight=False)
+        console.print(inspect.getdoc(factory), markup=False, highlight=False)
+        console.print(f"\n[bold]observation[/bold] {env.observation_space(params)}", highlight=False)
+        console.print(f"[bold]action[/bold] {env.action_space(params)}", highlight=False)
+        console.print(f"[bold]default params[/bold] {params}", highlight=False)
+    else:
+        table = Table("name", "agents", "steps", "what it is", title="jaxmarl.make(NAME)")
+        table.columns[0].no_wrap = True
+        for known in list_envs():
+            env, _ = make(known)
+            about = inspect.cleandoc(env_factory(known).__doc__ or "").split("\n\n")[0]
+            table.add_row(known, str(env.num_agents), str(env.horizon or "varies"), about)
+        console.print(table)
+
+
+def _bot_table() -> Table:
+    from jaxmarl.envs.rps import BOTS
+
+    table = Table("bot", "from", "moves", "what it does", title="repeated rock-paper-scissors: tournament bots")
+    for name, bot in BOTS.items():
+        origin, moves = "entrant" if bot.entrant else "seed", "deterministic" if bot.deterministic else "random"
+        table.add_row(name, origin, moves, bot.summary)
+    return table
+
+
+def train(
+    experiment: Experiment,
+    preset: Annotated[str, tyro.conf.arg(metavar="{quick,full,smoke}")] = "quick",
+    run: Annotated[str, tyro.conf.arg(metavar="RUN")] = "",
+    seed: int = 0,
+    resume: bool = False,
+    settings: Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="NAME=VALUE ...")] = (),
+    evaluate: bool = True,
+) -> int:
+    """Trains an agent, evaluates it, and leaves checkpoint, metrics, report and figure in runs/RUN/.
+
+    Args:
+        experiment: what to train on: rrps (repeated rock-paper-scissors against the tournament bots).
+        preset: quick (three minutes on two cores), full (hours; meant for an accelerator) or smoke (seconds; a test).
+        run: folder of the run below runs/, or a path (default: EXPERIMENT-PRESET, numbered when taken).
+        seed: of everything random in training.
+        resume: continue the run called RUN, bit for bit.
+        settings: change settings of the preset, as in --set ppo.learning_rate=1e-3 num_updates=100.
+        evaluate: evaluate the agent when it is trained.
+    """
+    from jaxmarl.experiments import rrps
+    from jaxmarl.experiments.config import override
+
+    require_choice("experiment", experiment, EXPERIMENTS)
+    config = override(rrps.preset(preset), settings)
+    if resume and not run:
+        raise ValueError("--resume needs --run NAME, the run to continue")
+    folder = _run_folder(run) if run else _free_folder(f"{experiment}-{preset}")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    words = [f"jaxmarl train {experiment} --preset {preset} --run {run or folder.name} --seed {seed} --resume"]
+    hint = " ".join([*words, *(["--set", *settings] if settings else [])])
+    console = Console()
+    console.print(f"training {experiment} ({preset}) in [bold]{folder}[/bold]", highlight=False)
+    result = rrps.train(config, folder, seed=seed, resume=resume, resume_hint=f"to go on: {hint}")
+    if result.interrupted:
+        return 130
+    return _report(folder, None, 1, console) if evaluate else 0
+
+
+def evaluate(experiment: Experiment, run: Annotated[Positional[str], tyro.conf.arg(metavar="RUN")], matches: int | None = None, seed: int = 1) -> int:
+    """Plays the newest checkpoint of a run against its population; prints the ranking, writes report and figure.
+
+    Args:
+        experiment: what was trained: rrps.
+        run: name below runs/, or path, of the run.
+        matches: matches against each opponent, half in each seat (default: the preset's).
+        seed: of the evaluation matches.
+    """
+    require_choice("experiment", experiment, EXPERIMENTS)
+    return _report(_run_folder(run), matches, seed, Console())
+
+
+def _report(folder: Path, matches: int | None, seed: int, console: Console) -> int:
+    from jaxmarl.experiments import rrps
+
+    with console.status("evaluating") as status:
+        report = rrps.evaluate(folder, matches=matches, seed=seed, note=lambda text: status.update(text + " …"))
+    report.print(console)
+    files = ", ".join(name for name in ("report.json", rrps.FIGURE_FILE, "metrics.jsonl") if (folder / name).exists())
+    console.print(f"wrote {files} in [bold]{folder}[/bold]", highlight=False)
+    return 0
+
+
+def _run_folder(run: str) -> Path:
+    """A path as it is; a bare name below `runs/`."""
+    path = Path(run)
+    return path if len(path.parts) > 1 or path.is_dir() else RUNS / run
+
+
+def _free_folder(name: str) -> Path:
+    taken = {path.name for path in RUNS.glob(f"{name}*")}
+    candidates = (name if i == 1 else f"{name}-{i}" for i in range(1, len(taken) + 2))
+    return RUNS / next(candidate for candidate in candidates if candidate not in taken)
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {"envs": envs, "train": train, "evaluate": evaluate}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of the `jaxmarl` command.
+
+    What is wrong with the user's input is one line on stderr and exit code 2 (with JAXMARL_TRACEBACK set, a traceback).
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    app = tyro.extras.SubcommandApp()
+    for name, command in COMMANDS.items():
+        app.command(name=name)(command)
+    try:
+        if arguments and not arguments[0].startswith("-"):
+            require_choice("command", arguments[0], COMMANDS)
+        code = app.cli(
+            prog="jaxmarl",
+            description="Markets and games as pure JAX functions: list environments, train agents, evaluate them.",
+            args=arguments,
+        )
+    except (ValueError, RuntimeError, OSError) as error:
+        if os.environ.get("JAXMARL_TRACEBACK"):
+            raise
+        print(f"jaxmarl: {error}", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(code or 0)
+
+
+if __name__ == "__main__":
+    main()

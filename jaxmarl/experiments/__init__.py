@@ -1,0 +1,1 @@
+"""Presets: what is trained and evaluated under which settings, one experiment a module."""

@@ -1,0 +1,201 @@
+"""The repeated rock-paper-scissors benchmark: train an agent against the tournament bots, and see where it ranks."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxmarl.core.checks import require, require_choice, require_int
+from jaxmarl.core.population import PopulationEnv
+from jaxmarl.core.seating import Player
+from jaxmarl.envs.rps import BOTS, RepeatedRPS, bot_players, get_bot
+from jaxmarl.evaluation.cross_play import cross_play, versus
+from jaxmarl.evaluation.report import PopulationReport, make_report
+from jaxmarl.experiments.config import from_dict
+from jaxmarl.learners.base import Learner
+from jaxmarl.learners.ppo import PPOConfig, ppo
+from jaxmarl.training import RunResult, restore_state, run
+from jaxmarl.viz.population import plot_population
+
+FIGURE_FILE = "report.png"
+TABLE_MATCHES = 40
+"""Matches of each ordered pair of bots behind the ranking."""
+
+
+@dataclass(frozen=True)
+class RRPSConfig:
+    """Everything that a run is made from.
+
+    Attributes:
+        bots: names of the opponents (empty: all that there are).
+        matches_per_bot: simultaneous training matches against each.
+        num_throws: length of a training match; evaluation always plays 1000.
+        recall: throws visible in the observation.
+        append_time: whether the agent sees how far the match has gone.
+        num_updates: PPO updates.
+        eval_matches: evaluation matches against each bot, half in each seat.
+        ppo: settings of the learner.
+    """
+
+    bots: tuple[str, ...] = ()
+    matches_per_bot: int = 16
+    num_throws: int = 1000
+    recall: int = 1
+    append_time: bool = False
+    num_updates: int = 400
+    eval_matches: int = 100
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+
+    def __post_init__(self):
+        for name in ("matches_per_bot", "num_throws", "recall", "num_updates"):
+            require_int(name, getattr(self, name), 1)
+        require_int("eval_matches", self.eval_matches, 2)
+        require(self.eval_matches % 2 == 0, "eval_matches", self.eval_matches, "even, half in each seat")
+        for name in self.bots:
+            get_bot(name)
+        require(len(set(self.bots)) == len(self.bots), "bots", self.bots, "without repetition")
+
+    def resolved(self) -> "RRPSConfig":
+        """The config with every bot named, so that it means the same when bots are added."""
+        return self if self.bots else replace(self, bots=tuple(BOTS))
+
+
+PRESETS: dict[str, RRPSConfig] = {
+    "quick": RRPSConfig(
+        num_updates=480,
+        ppo=PPOConfig(reward_scale=0.1, anneal_updates=480),
+    ),
+    "full": RRPSConfig(
+        matches_per_bot=64,
+        recall=2,
+        append_time=True,
+        num_updates=20_000,
+        eval_matches=1000,
+        ppo=PPOConfig(hidden=256, chunk_length=200, epochs=2, minibatches=8, reward_scale=0.1, anneal_updates=20_000),
+    ),
+    "smoke": RRPSConfig(
+        bots=("copybot", "rockbot", "switchbot"),
+        matches_per_bot=4,
+        num_throws=100,
+        num_updates=4,
+        eval_matches=4,
+        ppo=PPOConfig(hidden=8, chunk_length=50, minibatches=2),
+    ),
+}
+
+
+def preset(name: str) -> RRPSConfig:
+    """A named configuration; `ValueError` with the nearest name where there is none."""
+    require_choice("preset", name, PRESETS)
+    return PRESETS[name]
+
+
+def make_env(config: RRPSConfig, num_throws: int = 1000) -> RepeatedRPS:
+    """The match as the agent of `config` sees it."""
+    return RepeatedRPS(num_throws=num_throws, recall=config.recall, append_time=config.append_time)
+
+
+def make_learner(config: RRPSConfig) -> Learner:
+    """PPO against the population of `config`."""
+    env = make_env(config, config.num_throws)
+    population = PopulationEnv(env, bot_players(env, config.resolved().bots), config.matches_per_bot)
+    return ppo(population, config.ppo)
+
+
+def train(config: RRPSConfig, run_dir: Path, *, seed: int = 0, resume: bool = False, **options: Any) -> RunResult:
+    """Trains `config` in `run_dir` (see `training.run` for the files, `resume` and the other options)."""
+    config = config.resolved()
+    settings = asdict(config)
+    num_updates = settings.pop("num_updates")  # not what a run is, but how far it goes: a longer one resumes a shorter
+    return run(
+        make_learner(config), run_dir, num_updates=num_updates, seed=seed, resume=resume, config=settings, **options
+    )
+
+
+def evaluate(
+    run_dir: Path, *, matches: int | None = None, seed: int = 1, note: Callable[[str], None] = lambda text: None
+) -> PopulationReport:
+    """Plays the newest checkpoint of a run against its bots and writes `report.json` and `report.png`.
+
+    Args:
+        run_dir: folder of the run.
+        matches: against each bot, half in each seat (default: of the config).
+        seed: of the matches and of the resampling.
+        note: told what is being done.
+
+    Raises:
+        ValueError: there is no such run.
+    """
+    facts, config = load_run(run_dir)
+    learner = make_learner(config)
+    state, updates = restore_state(learner, run_dir)
+    env = make_env(config)
+    bots = bot_players(env, config.bots)
+    agent = Player(learner.policy, learner.params(state), view=env)
+    agent_key, table_key = jax.random.split(jax.random.key(seed))
+    num_matches = config.eval_matches if matches is None else matches
+    started = time.perf_counter()
+    note(f"playing {num_matches} matches against each of {len(bots)} bots")
+    returns = versus(env, agent, bots, agent_key, num_matches, matches_per_call=_divisor(num_matches // 2, 100))
+    note(f"playing the bots against each other, {TABLE_MATCHES} matches a pair")
+    table = cross_play(env, bots, table_key, TABLE_MATCHES, matches_per_call=20)
+    report = make_report(
+        "agent",
+        config.bots,
+        returns,
+        table.payoffs[..., 0],
+        table.standard_errors[..., 0],
+        facts={
+            "updates": updates,
+            "agent_steps": updates * learner.steps_per_update,
+            **{name: facts[name] for name in ("compile_seconds", "steps_per_second") if name in facts},
+            "evaluation_seconds": round(time.perf_counter() - started, 1),
+        },
+        config={"recall": config.recall, "hidden": config.ppo.hidden, "throws_in_training": config.num_throws},
+        seed=seed,
+    )
+    report.save(run_dir)
+    plot_population(report, run_dir / FIGURE_FILE, learning_curve(run_dir, config))
+    return report
+
+
+def load_run(run_dir: Path) -> tuple[dict[str, Any], RRPSConfig]:
+    """What `run.json` of a run says, and its config."""
+    path = Path(run_dir) / "run.json"
+    if not path.is_file():
+        raise ValueError(f"{run_dir} is not a run: it has no run.json")
+    facts = json.loads(path.read_text())
+    return facts, from_dict(RRPSConfig(), facts["config"])
+
+
+def learning_curve(run_dir: Path, config: RRPSConfig) -> dict[str, np.ndarray]:
+    """Population return and worst loss during training, a point each time the environments have played a match.
+
+    Rewards a throw are scaled to a match of 1000; the worst loss is over noisy means and so biased up.
+    """
+    rows = list(_metrics(run_dir))
+    chunk = config.ppo.chunk_length * config.ppo.chunks_per_update
+    window = max(1, config.num_throws // chunk)
+    whole = len(rows) // window * window
+
+    def per_match(name: str) -> np.ndarray:
+        values = np.array([row[name] for row in rows[:whole]], np.float64)
+        return 1000 * values.reshape(-1, window).mean(axis=1)
+
+    steps = np.array([row["agent_steps"] for row in rows[window - 1 : whole : window]], np.float64)
+    return {"steps": steps, "population_return": per_match("reward"), "within_pop_expl": -per_match("reward_worst")}
+
+
+def _metrics(run_dir: Path) -> Iterator[dict[str, Any]]:
+    with (Path(run_dir) / "metrics.jsonl").open() as file:
+        yield from map(json.loads, file)
+
+
+def _divisor(number: int, limit: int) -> int:
+    """The largest divisor of `number` up to `limit`."""
+    return max(d for d in range(1, min(number, limit) + 1) if number % d == 0)

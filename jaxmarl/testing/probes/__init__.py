@@ -1,0 +1,13 @@
+"""Probe environments: a few lines each, with known answers, for tests of learners and wrappers (not registered).
+
+`benchmarks(params)["value"]` is a function of the discount: the value of the best policy at an episode's start, for one
+agent. Each probe can fail for one reason, which its docstring names.
+"""
+
+from jaxmarl.testing.probes.base import Probe
+from jaxmarl.testing.probes.games import BoxMarket, MaskedChoice, Recall
+from jaxmarl.testing.probes.values import DelayedReward, OneStep, RandomStop, TimeLimited, TwoArmed
+
+PROBES = (OneStep, TwoArmed, DelayedReward, RandomStop, TimeLimited, MaskedChoice, BoxMarket, Recall)
+
+__all__ = ["PROBES", *sorted(["Probe", *(probe.__name__ for probe in PROBES)])]

@@ -1,0 +1,101 @@
+"""The command line, as a user meets it: the smoke preset end to end, and one-line refusals."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+
+from jaxmarl.cli import main
+from jaxmarl.envs.rps import BOTS
+from jaxmarl.evaluation.report import load_report
+from jaxmarl.experiments import rrps
+from jaxmarl.experiments.config import from_dict, override
+
+
+def call(*arguments: str) -> int:
+    """Exit code of the command."""
+    with pytest.raises(SystemExit) as stopped:
+        main(list(arguments))
+    return stopped.value.code
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder in which the smoke preset was trained and evaluated."""
+    folder = tmp_path_factory.mktemp("work")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert call("train", "rrps", "--preset", "smoke", "--run", "first") == 0
+    return folder
+
+
+def test_training_leaves_everything_a_reader_needs(trained):
+    run = trained / "runs" / "first"
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [row["update"] for row in rows] == [1, 2, 3, 4]
+    report = load_report(run)
+    assert report.opponents == ("copybot", "rockbot", "switchbot")
+    assert report.facts["agent_steps"] == rows[-1]["agent_steps"] == 4 * 3 * 4 * 50
+    assert (run / "report.png").stat().st_size > 20_000
+    assert from_dict(rrps.RRPSConfig(), json.loads((run / "run.json").read_text())["config"]).ppo.hidden == 8
+
+
+def test_evaluation_can_be_repeated(trained, monkeypatch, capsys):
+    monkeypatch.chdir(trained)
+    before = load_report(trained / "runs" / "first")
+    assert call("evaluate", "rrps", "first") == 0
+    after = load_report(trained / "runs" / "first")
+    assert after.mean.tolist() == before.mean.tolist()
+    assert "ranked" in capsys.readouterr().out
+
+
+def test_a_finished_run_goes_on_when_more_updates_are_asked_for(trained, monkeypatch):
+    monkeypatch.chdir(trained)
+    more = ("--set", "num_updates=6")
+    assert call("train", "rrps", "--preset", "smoke", "--run", "longer", "--no-evaluate") == 0
+    assert call("train", "rrps", "--preset", "smoke", "--run", "longer", "--no-evaluate", "--resume", *more) == 0
+    assert call("train", "rrps", "--preset", "smoke", "--run", "at-once", "--no-evaluate", *more) == 0
+    both = [(trained / "runs" / name / "metrics.jsonl").read_text().splitlines() for name in ("longer", "at-once")]
+    for resumed, unbroken in zip(*both, strict=True):
+        assert {**json.loads(resumed), "wall_seconds": 0} == {**json.loads(unbroken), "wall_seconds": 0}
+
+
+def test_the_environments_and_the_bots_are_listed(capsys):
+    assert call("envs") == 0
+    assert "repeated_rps_versus" in capsys.readouterr().out
+    assert call("envs", "repeated_rps") == 0
+    assert "num_throws" in capsys.readouterr().out
+    assert call("envs", "--bots") == 0
+    listing = capsys.readouterr().out
+    assert all(name in listing for name in BOTS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("trian", "rrps"), "did you mean 'train'?"),
+        (("train", "rps"), "did you mean 'rrps'?"),
+        (("train", "rrps", "--preset", "quik"), "did you mean 'quick'?"),
+        (("train", "rrps", "--set", "ppo.learning_rat=1"), "did you mean 'learning_rate'?"),
+        (("train", "rrps", "--set", "ppo.learning_rate=fast"), "ppo.learning_rate must be of type float"),
+        (("train", "rrps", "--set", "ppo.chunk_length=7"), "a divisor of the horizon 1000"),
+        (("train", "rrps", "--set", "bots=copibot"), "did you mean 'copybot'?"),
+        (("train", "rrps", "--resume"), "--resume needs --run"),
+        (("evaluate", "rrps", "nowhere"), "is not a run"),
+        (("envs", "repeated_rsp"), "did you mean 'repeated_rps'?"),
+    ],
+)
+def test_wrong_input_is_refused_in_one_line(arguments, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert call(*arguments) == 2
+    error = capsys.readouterr().err.strip()
+    assert words in error
+    assert "\n" not in error
+
+
+def test_overrides_and_dictionaries_keep_types():
+    config = override(rrps.preset("quick"), ["ppo.discount=1", "bots=copybot,rockbot", "append_time=True"])
+    assert type(config.ppo.discount) is float
+    assert config.bots == ("copybot", "rockbot")
+    assert from_dict(rrps.RRPSConfig(), json.loads(json.dumps(asdict(config)))) == config
+    assert rrps.preset("quick").resolved().bots == tuple(BOTS)
