@@ -23,8 +23,6 @@ from jaxmarl.training import RunResult, restore_state, run
 from jaxmarl.viz.population import plot_population
 
 FIGURE_FILE = "report.png"
-TABLE_MATCHES = 40
-"""Matches of each ordered pair of bots behind the ranking."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +65,8 @@ class RRPSConfig:
 
 PRESETS: dict[str, RRPSConfig] = {
     "quick": RRPSConfig(
-        num_updates=480,
-        ppo=PPOConfig(reward_scale=0.1, anneal_updates=480),
+        num_updates=400,
+        ppo=PPOConfig(learning_rate=3e-3, discount=0.95, minibatches=8, reward_scale=0.1, anneal_updates=400),
     ),
     "full": RRPSConfig(
         matches_per_bot=64,
@@ -131,7 +129,7 @@ def evaluate(
     Raises:
         ValueError: there is no such run.
     """
-    facts, config = load_run(run_dir)
+    session, config = load_run(run_dir)
     learner = make_learner(config)
     state, updates = restore_state(learner, run_dir)
     env = make_env(config)
@@ -142,8 +140,8 @@ def evaluate(
     started = time.perf_counter()
     note(f"playing {num_matches} matches against each of {len(bots)} bots")
     returns = versus(env, agent, bots, agent_key, num_matches, matches_per_call=_divisor(num_matches // 2, 100))
-    note(f"playing the bots against each other, {TABLE_MATCHES} matches a pair")
-    table = cross_play(env, bots, table_key, TABLE_MATCHES, matches_per_call=20)
+    note(f"playing the bots against each other, {num_matches} matches a pair")  # as many: the bias of a maximum is equal
+    table = cross_play(env, bots, table_key, num_matches, matches_per_call=_divisor(num_matches, 20))
     report = make_report(
         "agent",
         config.bots,
@@ -153,7 +151,7 @@ def evaluate(
         facts={
             "updates": updates,
             "agent_steps": updates * learner.steps_per_update,
-            **{name: facts[name] for name in ("compile_seconds", "steps_per_second") if name in facts},
+            **{name: session[name] for name in ("compile_seconds", "steps_per_second") if name in session},
             "evaluation_seconds": round(time.perf_counter() - started, 1),
         },
         config={"recall": config.recall, "hidden": config.ppo.hidden, "throws_in_training": config.num_throws},
@@ -165,12 +163,12 @@ def evaluate(
 
 
 def load_run(run_dir: Path) -> tuple[dict[str, Any], RRPSConfig]:
-    """What `run.json` of a run says, and its config."""
+    """What `run.json` says of the last session of a run (speed, versions, device), and the run's config."""
     path = Path(run_dir) / "run.json"
     if not path.is_file():
         raise ValueError(f"{run_dir} is not a run: it has no run.json")
-    facts = json.loads(path.read_text())
-    return facts, from_dict(RRPSConfig(), facts["config"])
+    record = json.loads(path.read_text())
+    return record["sessions"][-1], from_dict(RRPSConfig(), record["config"])
 
 
 def learning_curve(run_dir: Path, config: RRPSConfig) -> dict[str, np.ndarray]:

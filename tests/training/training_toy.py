@@ -1,6 +1,7 @@
 """A learner small enough to check by hand, and a script that trains it in a process that can be killed."""
 
 import argparse
+import json
 import time
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 from jaxmarl.core.policy import Policy
 from jaxmarl.learners.base import Learner
@@ -61,6 +63,30 @@ def plain_leaves(state) -> dict[str, np.ndarray]:
         jax.tree_util.keystr(path): np.asarray(jax.random.key_data(leaf) if key else leaf)
         for (path, leaf), key in zip(leaves, is_key, strict=True)
     }
+
+
+def same_state(left, right) -> None:
+    """Asserts that two states are equal bit for bit."""
+    left, right = plain_leaves(left), plain_leaves(right)
+    assert left.keys() == right.keys()
+    for name, leaf in left.items():
+        assert (leaf.dtype, leaf.shape, leaf.tobytes()) == (
+            right[name].dtype,
+            right[name].shape,
+            right[name].tobytes(),
+        ), name
+
+
+def rows_of(run_dir, *, timeless: bool = False) -> list[dict]:
+    """The rows of a run's metrics, `timeless` without their wall clock; NaN and Infinity are not JSON."""
+    lines = (run_dir / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line, parse_constant=lambda word: pytest.fail(f"{word} is not JSON")) for line in lines]
+    return [{k: v for k, v in row.items() if not (timeless and k == "wall_seconds")} for row in rows]
+
+
+def train(learner, run_dir, **options):
+    """`run` in chunks of four updates, without a bar."""
+    return run(learner, run_dir, **{"updates_per_chunk": 4, "show_progress": False} | options)
 
 
 def main() -> None:
