@@ -16,11 +16,10 @@ from jaxmarl.core.checks import require_choice
 EXPERIMENTS = ("rrps",)
 RUNS = Path("runs")
 
-Positional = tyro.conf.Positional
-Experiment = Annotated[Positional[str], tyro.conf.arg(metavar="{" + ",".join(EXPERIMENTS) + "}")]
+Experiment = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="{" + ",".join(EXPERIMENTS) + "}")]
 
 
-def envs(name: Annotated[Positional[str], tyro.conf.arg(metavar="[NAME]")] = "", bots: bool = False) -> None:
+def envs(name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="[NAME]")] = "", bots: bool = False) -> None:
     """Lists the environments, or describes the one called NAME.
 
     Args:
@@ -99,7 +98,12 @@ def train(
     return _report(folder, None, 1, console) if evaluate else 0
 
 
-def evaluate(experiment: Experiment, run: Annotated[Positional[str], tyro.conf.arg(metavar="RUN")], matches: int | None = None, seed: int = 1) -> int:
+def evaluate(
+    experiment: Experiment,
+    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")],
+    matches: int | None = None,
+    seed: int = 1,
+) -> int:
     """Plays the newest checkpoint of a run against its population; prints the ranking, writes report and figure.
 
     Args:

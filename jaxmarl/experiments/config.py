@@ -16,7 +16,7 @@ def from_dict(example: C, values: dict[str, Any]) -> C:
     Raises:
         ValueError: a name that the config does not have.
     """
-    changes = {}
+    changes: dict[str, Any] = {}
     for name, value in values.items():
         current = _current(example, name)
         if is_dataclass(current):

@@ -140,7 +140,8 @@ def evaluate(
     started = time.perf_counter()
     note(f"playing {num_matches} matches against each of {len(bots)} bots")
     returns = versus(env, agent, bots, agent_key, num_matches, matches_per_call=_divisor(num_matches // 2, 100))
-    note(f"playing the bots against each other, {num_matches} matches a pair")  # as many: the bias of a maximum is equal
+    # as many for the bots: the bias of the worst opponent's mean depends on the number of matches
+    note(f"playing the bots against each other, {num_matches} matches a pair")
     table = cross_play(env, bots, table_key, num_matches, matches_per_call=_divisor(num_matches, 20))
     report = make_report(
         "agent",

@@ -6,7 +6,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax.linen.initializers import orthogonal, zeros
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, PyTree
+
+from jaxmarl.core.policy import MaskedObs
 
 ILLEGAL_LOGIT = -1e10  # finite: -inf would put NaN into the gradient of the entropy
 
@@ -93,6 +95,13 @@ class RecurrentActorCritic(nn.Module):
         value = nn.Dense(1, kernel_init=orthogonal(1.0), name="value")(core)
         labels = nn.Dense(self.num_labels, kernel_init=orthogonal(0.01), name="label")(core)
         return memory, Heads(jnp.where(mask, logits, ILLEGAL_LOGIT), value[..., 0], labels)
+
+    def run(
+        self, params: PyTree, memory: Float[Array, "*batch H"], seen: MaskedObs, start: Bool[Array, "T *batch"]
+    ) -> tuple[Float[Array, "*batch H"], Heads]:
+        """`apply`, for `T` steps of a `MaskedObs`: memory after the last step, and what the heads say at each."""
+        memory, heads = self.apply(params, memory, seen.obs, seen.mask, start)
+        return memory, Heads(*heads)
 
     def initial_memory(self, batch: tuple[int, ...] = ()) -> Float[Array, "*batch H"]:
         """The memory at an episode's start."""

@@ -5,7 +5,7 @@ Sequences of `chunk_length` steps, each with the memory it started from, are the
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import distrax
 import jax
@@ -14,8 +14,8 @@ import optax
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int32, PyTree
 
-from jaxmarl.core.checks import require, require_int
 from jaxmarl.core.chance import Uniform
+from jaxmarl.core.checks import require, require_int
 from jaxmarl.core.policy import MaskedObs, Policy, categorical
 from jaxmarl.core.rollout import Actor, BatchedEnv, RolloutState, Trajectory, check_num_steps, rollout, start_rollout
 from jaxmarl.core.spaces import Discrete
@@ -93,17 +93,16 @@ class PPOState:
 
 
 class Sequences(NamedTuple):
-    """Training data: `L` steps of `S` sequences, sequence axis second (first in `memory` and `label`)."""
+    """Training data: `S` sequences of `L` steps."""
 
-    obs: Array
-    mask: Bool[Array, "L S A"]
-    start: Bool[Array, "L S"]
-    action: Int32[Array, "L S"]
-    log_prob: Float[Array, "L S"]
-    value: Float[Array, "L S"]
-    advantage: Float[Array, "L S"]
     memory: Float[Array, "S H"]
     label: Int32[Array, " S"]
+    seen: MaskedObs  # leaves [S, L, …], as the rest
+    start: Bool[Array, "S L"]
+    action: Int32[Array, "S L"]
+    log_prob: Float[Array, "S L"]
+    value: Float[Array, "S L"]
+    advantage: Float[Array, "S L"]
 
 
 def ppo(env: BatchedEnv, config: PPOConfig, env_params: PyTree = None) -> Learner:
@@ -139,7 +138,7 @@ def network_policy(network: RecurrentActorCritic, name: str = "ppo") -> Policy:
 
     def act(params, memory, seen: MaskedObs, chance):
         start = jnp.zeros((1,), bool)
-        memory, heads = network.apply(params, memory, seen.obs[None], seen.mask[None], start)
+        memory, heads = network.run(params, memory, jax.tree.map(lambda x: x[None], seen), start)
         return categorical(heads.logits[0], chance), memory
 
     return Policy(lambda chance: network.initial_memory(), act, act_chance=Uniform(), masked=True, name=name)
@@ -191,7 +190,7 @@ class _PPO:
     def _apply(self, params, memory, seen: MaskedObs, start):
         """One step of all agents: `start` is `[B]`."""
         each = jnp.broadcast_to(start[:, None], seen.mask.shape[:2])[None]
-        memory, heads = self.network.apply(params, memory, seen.obs[None], seen.mask[None], each)
+        memory, heads = self.network.run(params, memory, jax.tree.map(lambda x: x[None], seen), each)
         return memory, jax.tree.map(lambda x: x[0], heads)
 
     def _collect(self, params, carry: RolloutState, key: Array) -> tuple[RolloutState, Sequences, Metrics]:
@@ -211,15 +210,12 @@ class _PPO:
         )
         joined = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), (chunks, next_value))
         advantage = self._advantage(*joined).reshape(next_value.shape)
-        label = jnp.broadcast_to(self.env.labels[:, None], memory.shape[:-1])
         log_prob, value = chunks.extras
         start = jnp.broadcast_to(chunks.start[..., None], value.shape)
-        per_step = (chunks.obs.obs, chunks.obs.mask, start, chunks.action, log_prob, value, advantage)
-        data = Sequences(
-            *(_merge_lanes(jnp.moveaxis(x, 0, 1), 1) for x in per_step),
-            memory=_merge_lanes(memory, 0),
-            label=_merge_lanes(label, 0),
-        )
+        steps = (chunks.obs, start, chunks.action, log_prob, value, advantage)  # [C, L, B, N, …]
+        by_sequence = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 3), steps)
+        label = jnp.broadcast_to(self.env.labels[:, None], memory.shape[:-1])
+        data = Sequences(*jax.tree.map(lambda x: x.reshape(-1, *x.shape[3:]), (memory, label, *by_sequence)))
         return carry, data, self._rollout_metrics(joined[0])
 
     def _next_value(self, params, memory, trajectory: Trajectory, carry: RolloutState, last: MaskedObs):
@@ -230,21 +226,19 @@ class _PPO:
         next_value = jnp.concatenate([value[1:], heads.value[None]])
         if self.env.horizon is not None:
             return next_value  # episodes end with the roll-out, so `last` is their final observation
-        start = jnp.broadcast_to(trajectory.start[..., None], value.shape)
-        _, cores = self._memories(params, memory, trajectory.obs, start)
+        cores = self._memories(params, memory, trajectory)
         final = MaskedObs(trajectory.info["final_observation"], jnp.ones_like(trajectory.obs.mask))
         _, heads = jax.vmap(self._apply, in_axes=(None, 0, 0, None))(params, cores, final, never)
         return jnp.where(trajectory.truncated[..., None], heads.value, next_value)
 
-    def _memories(self, params, memory, seen: MaskedObs, start):
+    def _memories(self, params, memory, trajectory: Trajectory):
         """Memory after every step of a roll-out, `[L, B, N, H]`."""
 
         def step(memory, inputs):
-            seen, start = inputs
-            memory, _ = self.network.apply(params, memory, seen.obs[None], seen.mask[None], start[None])
+            memory, _ = self._apply(params, memory, *inputs)
             return memory, memory
 
-        return jax.lax.scan(step, memory, (seen, start))
+        return jax.lax.scan(step, memory, (trajectory.obs, trajectory.start))[1]
 
     def _advantage(self, trajectory: Trajectory, next_value):
         return gae(
@@ -279,7 +273,7 @@ class _PPO:
 
         def gradient_step(carry, index):
             params, opt_state = carry
-            batch = Sequences(*(x[:, index] for x in data[:-2]), memory=data.memory[index], label=data.label[index])
+            batch = jax.tree.map(lambda x: x[index], data)
             (_, metrics), grads = jax.value_and_grad(self._loss, has_aux=True)(params, batch)
             updates, opt_state = optimiser.update(grads, opt_state, params)
             return (optax.apply_updates(params, updates), opt_state), metrics
@@ -295,7 +289,9 @@ class _PPO:
 
     def _loss(self, params, batch: Sequences) -> tuple[Float[Array, ""], Metrics]:
         config = self.config
-        _, heads = self.network.apply(params, batch.memory, batch.obs, batch.mask, batch.start)
+        seen, start = jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), (batch.seen, batch.start))
+        _, heads = self.network.run(params, batch.memory, seen, start)
+        heads = jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), heads)
         policy = distrax.Categorical(heads.logits)
         ratio = jnp.exp(policy.log_prob(batch.action) - batch.log_prob)
         advantage = (batch.advantage - jnp.mean(batch.advantage)) / (jnp.std(batch.advantage) + 1e-8)
@@ -305,7 +301,7 @@ class _PPO:
         near = batch.value + jnp.clip(heads.value - batch.value, -config.clip, config.clip)
         value_loss = 0.5 * jnp.mean(jnp.maximum((heads.value - target) ** 2, (near - target) ** 2))
         entropy = jnp.mean(policy.entropy())
-        label = jnp.broadcast_to(batch.label, heads.value.shape)
+        label = jnp.broadcast_to(batch.label[:, None], heads.value.shape)
         label_loss = jnp.mean(optax.softmax_cross_entropy_with_integer_labels(heads.label_logits, label))
         loss = policy_loss + config.value_weight * value_loss - config.entropy_weight * entropy
         loss = loss + config.label_weight * label_loss
@@ -319,8 +315,3 @@ class _PPO:
             "clip_fraction": jnp.mean(jnp.abs(ratio - 1.0) > config.clip),
             "ratio": jnp.mean(ratio),
         }
-
-
-def _merge_lanes(x: Array, axis: int) -> Array:
-    """Merges the three axes (chunk, environment, agent) from `axis` on into one sequence axis."""
-    return x.reshape(*x.shape[:axis], -1, *x.shape[axis + 3 :])

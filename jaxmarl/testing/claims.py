@@ -73,7 +73,7 @@ def symmetric_play(subject: Subject) -> None:
             details.append(_first_difference(second, first))
             if not details[-1]:
                 break
-        expect(not details[-1], f"exchanging agents (order {list(order)}) does not exchange {details[-1]}")
+        expect(not details[-1], f"exchanging agents (order {list(order)}) does not exchange {details[0]}")
 
 
 def _subsets(count: int) -> list[tuple[bool, ...]]:

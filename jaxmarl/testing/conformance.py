@@ -9,11 +9,11 @@ from jaxmarl.core.checks import require_int
 from jaxmarl.core.environment import AnyEnvironment
 from jaxmarl.core.registry import make
 from jaxmarl.testing.claims import CLAIMS
-from jaxmarl.testing.contract import CONTRACT
+from jaxmarl.testing.contract import CONTRACT, survives_auto_reset
 from jaxmarl.testing.play import Subject
 from jaxmarl.testing.transforms import TRANSFORMS
 
-INVARIANTS: tuple[Callable[[Subject], None], ...] = (*CONTRACT, *CLAIMS, *TRANSFORMS)
+INVARIANTS: tuple[Callable[[Subject], None], ...] = (*CONTRACT, *CLAIMS, *TRANSFORMS, survives_auto_reset)
 
 
 def check_env(

@@ -203,5 +203,4 @@ CONTRACT = (
     finite,
     observations_in_space,
     actions_in_space,
-    survives_auto_reset,
 )

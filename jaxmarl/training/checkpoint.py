@@ -1,7 +1,5 @@
 """Checkpoints of a learner's state: written atomically by orbax, verified when they are read."""
 
-import hashlib
-import json
 import shutil
 from pathlib import Path
 
@@ -19,15 +17,11 @@ from jaxmarl.training.leaves import data_shape, describe, first_difference, is_k
 Snapshot = dict[str, np.ndarray]
 
 
-class CorruptCheckpointError(Exception):
-    """A checkpoint whose files are missing, unreadable or not what was written."""
-
-
 class Checkpoints:
     """The checkpoints of one run, a folder named by its number of updates each.
 
-    A checkpoint is a flat dict from the path of a leaf to a host array (random keys as their key data), with a digest
-    of all of it, since a damaged array may well decompress into something.
+    A checkpoint is a flat dict from the path of a leaf to a host array (random keys as their key data), with the dtypes
+    and shapes of all leaves.
 
     Attributes:
         folder: where they are.
@@ -53,15 +47,14 @@ class Checkpoints:
             RunError: it cannot be written; the previous ones are intact.
         """
         path = self.folder / str(updates)
-        about = {"updates": updates, "leaves": self._spec, "sha256": self._digest(snapshot)}
         # orbax refuses arrays without elements; they hold nothing, and restore makes them anew
         arrays = {name: array for name, array in snapshot.items() if array.size}
         with writing(self.folder):
             self.folder.mkdir(exist_ok=True)
         try:
-            storage.write(path, arrays, about)
+            storage.write(path, arrays, {"updates": updates, "leaves": self._spec})
         except Exception as error:
-            self.clean()
+            storage.clean(self.folder)
             kept = f"checkpoint {self.saved()[-1]} is intact" if self.saved() else "there is no earlier one"
             raise RunError(f"cannot write checkpoint {path}: {storage.one_line(error)}; {kept}") from error
         for old in self.saved()[: -self._keep]:
@@ -71,34 +64,19 @@ class Checkpoints:
         """Numbers of updates of the finished checkpoints, oldest first."""
         return sorted(int(path.name) for path in self.folder.glob("*") if path.name.isdecimal() and path.is_dir())
 
-    def clean(self) -> None:
-        """Removes what an interrupted save left behind."""
-        for path in self.folder.glob("*.orbax-checkpoint-tmp*"):
-            shutil.rmtree(path, ignore_errors=True)
-
     def restore(self, updates: int) -> PyTree:
         """The state saved after `updates` updates, on the default device.
 
         Raises:
-            CorruptCheckpointError: its files are damaged.
+            storage.CorruptError: its files are damaged.
             RunError: it holds a state of other shapes or dtypes.
         """
         path = self.folder / str(updates)
-        arrays = {name: np.empty(*data_shape(leaf)) for name, leaf in self._leaves.items()}
-        try:
-            about = storage.read_about(path)
-            stored, digest = dict(about["leaves"]), about["sha256"]
-        except Exception as error:
-            raise CorruptCheckpointError(storage.one_line(error)) from error
+        stored = storage.verify(path)["leaves"]
         if difference := first_difference(stored, self._spec):
             raise RunError(f"checkpoint {path} does not fit this learner: {difference} (has its config changed?)")
-        wanted = {name: array for name, array in arrays.items() if array.size}
-        try:
-            arrays |= storage.read_arrays(path, wanted)
-        except Exception as error:
-            raise CorruptCheckpointError(storage.one_line(error)) from error
-        if self._digest(arrays) != digest:
-            raise CorruptCheckpointError("its arrays are not the ones that were written")
+        arrays = {name: np.empty(*data_shape(leaf)) for name, leaf in self._leaves.items()}
+        arrays |= storage.read(path, {name: array for name, array in arrays.items() if array.size})
         leaves = [
             jax.random.wrap_key_data(jnp.asarray(array), impl=key_impl(leaf)) if is_key(leaf) else jax.device_put(array)
             for array, leaf in zip(arrays.values(), self._leaves.values(), strict=True)
@@ -109,7 +87,7 @@ class Checkpoints:
         """The newest state that can be read and its number of updates, with a warning for each that cannot.
 
         Args:
-            set_aside: rename the damaged ones, so that the run can write these numbers again.
+            set_aside: rename the damaged ones, so that the run can write these numbers again, and clean up.
 
         Returns:
             None if there is no checkpoint at all.
@@ -121,11 +99,12 @@ class Checkpoints:
         for updates in reversed(self.saved()):
             try:
                 state = self.restore(updates)
-            except CorruptCheckpointError as error:
+            except storage.CorruptError as error:
                 say(f"warning: checkpoint {self.folder / str(updates)} is damaged and skipped: {error}")
                 damaged.append(updates)
             else:
                 if set_aside:
+                    storage.clean(self.folder)
                     self._set_aside(damaged)
                 return state, updates
         if damaged:
@@ -138,12 +117,6 @@ class Checkpoints:
             with writing(aside):
                 shutil.rmtree(aside, ignore_errors=True)
                 (self.folder / str(updates)).rename(aside)
-
-    def _digest(self, arrays: Snapshot) -> str:
-        digest = hashlib.sha256(json.dumps(self._spec).encode())
-        for name in self._spec:
-            digest.update(np.ascontiguousarray(arrays[name]).reshape(-1).view(np.uint8).data)
-        return digest.hexdigest()
 
 
 def restore_state(learner: Learner, run_dir: str | Path, updates: int | None = None) -> tuple[PyTree, int]:
@@ -171,5 +144,5 @@ def restore_state(learner: Learner, run_dir: str | Path, updates: int | None = N
         raise RunError(f"there is no checkpoint {updates} in {folder}; it has {checkpoints.saved()}")
     try:
         return checkpoints.restore(updates), updates
-    except CorruptCheckpointError as error:
+    except storage.CorruptError as error:
         raise RunError(f"checkpoint {folder / str(updates)} is damaged: {error}") from error

@@ -128,7 +128,6 @@ def run(
 
 
 def _restore(checkpoints: Checkpoints, num_updates: int) -> tuple[PyTree | None, int]:
-    checkpoints.clean()
     restored = checkpoints.restore_newest(set_aside=True)
     if restored is None:
         say(f"note: there is no checkpoint in {checkpoints.folder}: starting from scratch")

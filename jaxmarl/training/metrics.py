@@ -33,7 +33,7 @@ class MetricsWriter:
         """
         self.path, self._steps_per_update = path, steps_per_update
         self.wall_seconds = keep_rows(path, updates)
-        self._board = _tensorboard(path.with_name("tensorboard"), purge_step=updates * steps_per_update + 1)
+        self._board = _tensorboard(path.with_name("tensorboard"), updates * steps_per_update)
         with writing(path):
             self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 (closed by `close`)
 
@@ -124,9 +124,10 @@ def _numbers(value: Any) -> Any:
     return value if math.isfinite(value) else None
 
 
-def _tensorboard(folder: Path, purge_step: int) -> Any:
+def _tensorboard(folder: Path, steps: int) -> Any:
     try:
         from tensorboardX import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(folder), purge_step=purge_step)
+    # files are named by the second, and a quick resumption would write over the last one
+    return SummaryWriter(str(folder), purge_step=steps + 1, filename_suffix=f".{steps}")

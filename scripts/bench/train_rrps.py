@@ -107,7 +107,7 @@ def environment(num_envs: int, repeats: int, num_steps: int = 1000) -> dict[str,
             return (state, total + reward.sum() + obs.sum()), None
 
         (_, total), _ = jax.lax.scan(step, (state, 0.0), jax.random.split(steps_key, num_steps))
-        return jax.random.fold_in(key, total.astype("int32"))
+        return jax.random.fold_in(key, jax.numpy.int32(total))
 
     compile_seconds, seconds = timed(match, jax.random.key(0), repeats)
     return figures(compile_seconds, num_envs * num_steps, seconds)

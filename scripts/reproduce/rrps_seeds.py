@@ -10,7 +10,14 @@ import json
 import statistics
 from pathlib import Path
 
-COLUMNS = ("population_return", "within_pop_expl", "aggregate_score", "split_half_aggregate", "rank", "steps_per_second")
+COLUMNS = (
+    "population_return",
+    "within_pop_expl",
+    "aggregate_score",
+    "split_half_aggregate",
+    "rank",
+    "steps_per_second",
+)
 
 
 def one_seed(folder: Path, preset: str, settings: list[str], seed: int) -> dict[str, float]:

@@ -10,12 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 import training_toy
 from training_toy import CONFIG, rows_of, same_state, toy, train
 
 from jaxmarl.training import RunError, restore_state, storage
+from jaxmarl.training.metrics import MetricsWriter
 from jaxmarl.training.signals import StopSignal
+
+# iterations of a loop of two operations, seconds of work on any machine
+SLOW = 250_000_000
 
 
 def saved(folder):
@@ -79,7 +84,7 @@ def test_sigterm_saves_says_how_to_resume_and_resumes(tmp_path):
 
 def test_sigint_finishes_the_chunk_and_restores_the_handlers(tmp_path, capsys):
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    stop = lambda updates, rows: signal.raise_signal(signal.SIGINT)  # noqa: E731
+    stop = lambda updates, rows: updates == 4 and signal.raise_signal(signal.SIGINT)  # noqa: E731
     result = train(toy(), tmp_path / "run", num_updates=40, on_chunk=stop)
     # the first chunk is written while the second runs
     assert (result.updates, result.interrupted) == (8, True)
@@ -92,43 +97,38 @@ def test_sigint_finishes_the_chunk_and_restores_the_handlers(tmp_path, capsys):
 
 def test_a_second_sigint_interrupts_at_once():
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt), StopSignal() as stop:
+    with StopSignal() as stop:
         signal.raise_signal(signal.SIGINT)
-        assert stop.requested == "SIGINT"
         signal.raise_signal(signal.SIGTERM)
         assert stop.requested == "SIGINT"
-        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) == before
 
 
 def test_a_second_sigint_does_not_wait_for_the_chunk(tmp_path, capsys):
-    running = threading.Event()
-
-    def nap(count):
-        running.set()
-        time.sleep(1.0)
-        return count
-
     def slow_update(state):
         state, metrics = toy().update(state)
-        return state, {**metrics, "n": jax.pure_callback(nap, metrics["n"], metrics["n"])}
+        work = jax.lax.fori_loop(0, SLOW, lambda i, x: 0.999 * x + 1.0, metrics["loss"])
+        return state, {**metrics, "work": work}
 
     def interrupt():
-        running.wait()
+        while not (tmp_path / "run" / "metrics.jsonl").exists():
+            time.sleep(0.01)
+        time.sleep(0.2)
         for _ in range(2):
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            signals.append(time.perf_counter())
             time.sleep(0.3)
-        interrupted.append(time.perf_counter())
 
-    interrupted = []
+    signals = []
     thread = threading.Thread(target=interrupt)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
         train(replace(toy(), update=slow_update), tmp_path / "run", num_updates=4)
-    back = time.perf_counter()
+    assert time.perf_counter() < signals[-1] + 1.0
     thread.join()
-    # the chunk takes four seconds
-    assert back < interrupted[0] + 1.0
+    assert rows_of(tmp_path / "run") == []
     assert "stopping after the running chunk" in capsys.readouterr().err
 
 
@@ -147,14 +147,14 @@ def flip(path):
 
 
 def damage(folder, how, which="*"):
-    files = [path for path in folder.rglob(which) if path.is_file() and path.name != "commit_success.txt"]
+    files = [path for path in folder.rglob(which) if path.is_file()]
     assert files
     for path in files:
         how(path)
 
 
 @pytest.mark.parametrize("how", [empty, truncate, flip, Path.unlink])
-@pytest.mark.parametrize("which", ["*", "[0-9a-f]*[0-9a-f]", "metadata"])
+@pytest.mark.parametrize("which", ["*", "manifest.json", "d/*", "_METADATA"])
 def test_a_damaged_newest_checkpoint_is_skipped(tmp_path, capsys, how, which):
     folder = tmp_path / "run"
     whole = train(toy(), tmp_path / "whole", num_updates=12)
@@ -175,15 +175,6 @@ def test_a_damaged_newest_checkpoint_is_skipped(tmp_path, capsys, how, which):
         restore_state(toy(), folder, 10)
 
 
-def test_an_altered_array_is_found_by_its_digest(tmp_path, monkeypatch):
-    train(toy(), tmp_path / "run", num_updates=4)
-    read = storage.read_arrays
-    altered = lambda path, like: {name: array + 1 for name, array in read(path, like).items()}  # noqa: E731
-    monkeypatch.setattr(storage, "read_arrays", altered)
-    with pytest.raises(RunError, match="checkpoint .*4 is damaged: its arrays are not the ones that were written"):
-        restore_state(toy(), tmp_path / "run", 4)
-
-
 def test_if_all_checkpoints_are_damaged_it_says_so(tmp_path):
     folder = tmp_path / "run"
     train(toy(), folder, num_updates=8)
@@ -197,14 +188,14 @@ def test_if_all_checkpoints_are_damaged_it_says_so(tmp_path):
 def test_leftovers_of_an_interrupted_save_are_cleaned(tmp_path):
     folder = tmp_path / "run"
     train(toy(), folder, num_updates=8)
-    shutil.copytree(folder / "checkpoints" / "8", folder / "checkpoints" / "12.orbax-checkpoint-tmp")
+    shutil.copytree(folder / "checkpoints" / "8", folder / "checkpoints" / "unfinished-12")
     resumed = train(toy(), folder, num_updates=12, resume=True)
     assert resumed.updates == 12
     assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["12", "4", "8"]
 
 
 def fail_to_write(path, arrays, about):
-    (path.parent / f"{path.name}.orbax-checkpoint-tmp").mkdir()
+    (path.parent / f"unfinished-{path.name}").mkdir()
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
@@ -254,16 +245,13 @@ def test_a_write_that_fails_half_way_keeps_the_previous_checkpoint(tmp_path):
     assert len(rows_of(folder)) == 12
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_for_the_metrics_is_one_line(tmp_path):
-    if not Path("/dev/full").exists():
-        pytest.skip("needs /dev/full")
-    folder = tmp_path / "run"
-
-    train(toy(), folder, num_updates=4)
-    (folder / "metrics.jsonl").unlink()
-    (folder / "metrics.jsonl").symlink_to("/dev/full")
-    with pytest.raises(RunError, match=r"cannot write .*metrics\.jsonl: No space left"):
-        train(toy(), folder, num_updates=8, resume=True)
+    writer = MetricsWriter(tmp_path / "metrics.jsonl", steps_per_update=1, updates=0)
+    writer._file = open("/dev/full", "w")  # noqa: SIM115 (it cannot be flushed, hence not closed)
+    with pytest.raises(RunError, match=r"cannot write .*metrics\.jsonl: No space left") as failure:
+        writer.write(2, {"loss": np.zeros(2)}, 0.5)
+    assert "\n" not in str(failure.value)
 
 
 def test_missing_rows_are_said(tmp_path, capsys):
