@@ -5,8 +5,6 @@ Shape legend: `K` members of the population, `M` matches against each.
 
 import json
 import math
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -22,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jaxmarl.core.checks import require, require_int
+from jaxmarl.core.files import replace_file
 from jaxmarl.evaluation.metrics import (
     AgentScore,
     Interval,
@@ -183,6 +182,7 @@ class PopulationReport:
             The paths written, by kind: `{"report": …}`.
         """
         path = Path(folder) / REPORT_FILE
+        path.parent.mkdir(parents=True, exist_ok=True)
         lines = [f" {json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in self.to_dict().items()]
         text = "{\n" + ",\n".join(lines) + "\n}\n"  # a line a field: short, and a difference of two reports can be read
         return {"report": replace_file(path, text.encode("utf-8"))}
@@ -276,29 +276,6 @@ def _load_score(data: dict[str, Any]) -> AgentScore:
 
     debiased = None if data["split_half"] is None else estimate(data["split_half"])
     return AgentScore(**{**data, "plain": estimate(data["plain"]), "split_half": debiased})
-
-
-def replace_file(path: Path, content: bytes) -> Path:
-    """Writes `content` to `path` in one step: a temporary neighbour, then `os.replace`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(
-            temporary, 0o666 & ~_umask()
-        )  # a temporary file is private; the report is as readable as any other file
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return path
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
 
 
 def _as_json(value: Any, argument: str) -> Any:

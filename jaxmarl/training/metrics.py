@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxmarl.core.files import replace_file
 from jaxmarl.training.errors import say, writing
 
 RESERVED = ("update", "agent_steps", "wall_seconds")
@@ -62,10 +63,14 @@ class MetricsWriter:
                 row |= {name: column[i] for name, column in columns.items()}
                 self._file.write(json.dumps(row, allow_nan=False) + "\n")
                 if self._board:
-                    for name, values in metrics.items():
-                        self._board.add_scalar(name, float(np.mean(values[i])), steps)
+                    self._draw(steps, {name: float(np.mean(values[i])) for name, values in metrics.items()})
             self._file.flush()
         return row
+
+    def _draw(self, steps: int, means: dict[str, float]) -> None:
+        for name, value in means.items():
+            if math.isfinite(value):  # tensorboardX warns about every other one
+                self._board.add_scalar(name, value, steps)
 
     def sync(self) -> None:
         """Forces the rows onto the disk, so that no checkpoint survives a crash without its rows."""
@@ -102,10 +107,8 @@ def keep_rows(path: Path, updates: int) -> float:
     if len(kept) != updates:
         say(f"warning: {path} holds only {len(kept)} of the first {updates} rows")
     if kept != lines:
-        temporary = path.with_name(f"{path.name}.tmp")
         with writing(path):
-            temporary.write_bytes(b"".join(kept))
-            os.replace(temporary, path)
+            replace_file(path, b"".join(kept))
     return last["wall_seconds"]
 
 

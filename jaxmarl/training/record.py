@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 
+from jaxmarl.core.files import replace_file
 from jaxmarl.training.errors import RunError, say, writing
 
 RUN_FILE, METRICS_FILE, CHECKPOINTS = "run.json", "metrics.jsonl", "checkpoints"
@@ -26,14 +27,9 @@ def write_json(path: Path, data: Any) -> None:
     Raises:
         RunError: it cannot be written.
     """
-    temporary = path.with_name(f"{path.name}.tmp")
+    text = json.dumps(data, indent=2, allow_nan=False) + "\n"
     with writing(path):
-        with open(temporary, "w", encoding="utf-8") as file:
-            json.dump(data, file, indent=2, allow_nan=False)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        replace_file(path, text.encode())
 
 
 def claim_folder(run_dir: Path, record: dict[str, Any], resume: bool) -> dict[str, Any] | None:
@@ -54,7 +50,7 @@ def claim_folder(run_dir: Path, record: dict[str, Any], resume: bool) -> dict[st
     if not any((run_dir / name).exists() for name in (RUN_FILE, METRICS_FILE, CHECKPOINTS)):
         return None
     if not resume:
-        raise RunError(f"{run_dir} already holds a run: pass resume=True to continue it, or choose another folder")
+        raise RunError(f"{run_dir} already holds a run: resume it (resume=True, or --resume), or choose another folder")
     stored = read_record(run_dir)
     for name in IDENTITY:
         if stored.get(name) != record[name]:

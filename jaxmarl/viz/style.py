@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from jaxmarl.core.checks import require
-from jaxmarl.evaluation.report import replace_file
+from jaxmarl.core.files import replace_file
 
 GAIN, LOSS = "#0a8f69", "#cc4125"  # green and red that stay apart for colour-blind readers
 INK, FAINT, ACCENT = "#22272e", "#8b949e", "#2456a6"
@@ -62,6 +62,7 @@ def write_figure(figure: Figure, path: str | Path) -> Path:
     """
     path = Path(path)
     require(path.suffix == ".png", "path", str(path), "the name of a .png file")
+    path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI)
     return replace_file(path, buffer.getvalue())

@@ -88,7 +88,7 @@ def spin_row(raw: Int32[Array, ""], rows: Sequence[tuple[float, float]], index: 
     return jnp.sum(raw > jnp.asarray(limits)[index], dtype=jnp.int32)
 
 
-def scale(raw: Int32[Array, "..."], total: Int[Array, "..."] | int) -> Int32[Array, "..."]:
+def scale(raw: Int32[Array, "..."], total: Int[Array, "..."] | int) -> Int[Array, "..."]:
     """`⌊total · raw / 2³¹⌋` exactly, for a `total` of at most 2¹⁵: below an integer `k` as often as `u < k / total`."""
     return ((raw >> 16) * total + ((raw & 0xFFFF) * total >> 16)) >> 15
 
