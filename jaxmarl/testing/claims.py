@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, PyTree
 
-from jaxmarl.core.chance import draw, is_leaf
+from jaxmarl.core.chance import draw, is_leaf, repeat
 from jaxmarl.testing.play import MAX_CHUNKS, Subject, at, difference, expect, is_key
 
 
@@ -104,20 +104,18 @@ def _paired_play(subject: Subject, order: Array, exchanged: Array, params: PyTre
     """16 short episodes played twice, the second time with agents exchanged; rows after an end are blanked."""
     env = subject.env
     length = min(env.horizon or 32, 32)
-    axes = _agent_axes((env.reset_chance, env.step_chance), env.num_agents)
+    resets, steps = (_agent_axes(spec, env.num_agents) for spec in (env.reset_chance, env.step_chance))
+    axes = resets + [None if axis is None else axis + 1 for axis in steps]  # the steps' draws are stacked in time
 
-    def play(key):
-        start_key, *keys = jax.random.split(key, 1 + length)
-        reset_chance = draw(env.reset_chance, start_key)
-        swapped_reset, _ = _exchange((reset_chance, draw(env.step_chance, start_key)), axes, order, exchanged)
+    def play(drawn):
+        reset_chance, chances, units = drawn
+        swapped_reset, swapped_chances = _exchange((reset_chance, chances), axes, order, exchanged)
         states = env.initial(reset_chance, params), env.initial(swapped_reset, params)
 
-        def step(carry, key):
+        def step(carry, x):
             (one, two), alive = carry
-            action_key, chance_key = jax.random.split(key)
-            action = subject.random_action(action_key, subject.legal(one, params))
-            chance = draw(env.step_chance, chance_key)
-            _, swapped = _exchange((reset_chance, chance), axes, order, exchanged)
+            chance, swapped, unit = x
+            action = subject.random_action(unit, subject.legal(one, params))
             seen = [{"obs": env.observe(s, params), "masks": subject.legal(s, params)} for s in (one, two)]
             one, reward, ended, _ = env.transition(one, action, chance, params)
             two, reward_two, ended_two, _ = env.transition(two, action[order], swapped, params)
@@ -127,9 +125,10 @@ def _paired_play(subject: Subject, order: Array, exchanged: Array, params: PyTre
             blank = jax.tree.map(lambda x: jnp.where(alive, x, 0), (first, second))
             return ((one, two), alive & ~over[0]), blank
 
-        return jax.lax.scan(step, (states, jnp.ones((), bool)), jnp.stack(keys))[1]
+        return jax.lax.scan(step, (states, jnp.ones((), bool)), (chances, swapped_chances, units), length=length)[1]
 
-    return jax.vmap(play)(jax.random.split(jax.random.fold_in(subject.key, 7), 16))
+    spec = env.reset_chance, repeat(env.step_chance, length), repeat(subject.action_chance, length)
+    return jax.vmap(play)(draw(spec, jax.random.fold_in(subject.key, 7), (16,)))
 
 
 def _first_difference(got: dict[str, Any], wanted: dict[str, Any]) -> str:
@@ -165,14 +164,14 @@ def _check_slopes(subject: Subject, name: str, field: Array) -> None:
     slopes = []
     for fn, samples in _reward_functions(subject, name):
         slopes.append(jax.jit(jax.vmap(lambda x, fn=fn: _slopes(lambda v: fn(v, x), field, direction)))(samples))
-    finite, slope, wide, narrow, size, change = (np.concatenate(x) for x in zip(*slopes, strict=True))
+    finite, slope, wide, narrow, total, change = (np.concatenate(x) for x in zip(*slopes, strict=True))
     expect(finite.all(), f"the gradient of the rewards in params.{name} is not finite")
     # rounding of the rewards over the step, relative error, and what two step lengths disagree about (kinks)
-    tolerance = 1e-4 * size + 1e-2 * np.maximum(np.abs(slope), np.abs(narrow)) + 2 * np.abs(wide - narrow)
+    tolerance = 1e-4 * total + 1e-2 * np.maximum(np.abs(slope), np.abs(narrow)) + 2 * np.abs(wide - narrow)
     bad = np.abs(slope - narrow) > tolerance
     i = int(bad.argmax())
     expect(not bad.any(), f"gradient in params.{name} is {slope[i]:.5g}, finite differences say {narrow[i]:.5g}")
-    dead = not slope.any() and bool((change > 1e-4 * (size + 1e-3)).any())
+    dead = not slope.any() and bool((change > 1e-4 * (total + 1e-3)).any())
     expect(not dead, f"gradients in params.{name} are all zero, though the rewards depend on it")
 
 
@@ -184,11 +183,18 @@ def _slopes(fn: Callable[[Array], Array], x: Array, direction: Array, h: float =
 
     gradient = jax.grad(fn)(x)
     change = jnp.abs(fn(x + 0.2 * direction) - fn(x - 0.2 * direction))
-    return jnp.isfinite(gradient).all(), jnp.sum(gradient * direction), central(h), central(h / 2), jnp.abs(fn(x)), change
+    return (
+        jnp.isfinite(gradient).all(),
+        jnp.sum(gradient * direction),
+        central(h),
+        central(h / 2),
+        jnp.abs(fn(x)),
+        change,
+    )
 
 
 def _reward_functions(subject: Subject, name: str):
-    """Functions `(field, sample) -> weighted rewards` with their samples: single steps, and first steps of an episode."""
+    """Functions `(field, sample) -> weighted rewards`, with samples: single steps, and an episode's first steps."""
     env, params, steps = subject.env, subject.params, subject.steps
     # unequal weights, as the rewards of a zero-sum game have no sum to differentiate
     weights = jnp.linspace(1.0, 0.5, env.num_agents)
@@ -212,7 +218,7 @@ def _reward_functions(subject: Subject, name: str):
     picks = subject.picks(8)
     first = np.arange(length) % len(steps.done)
     starts = draw(env.reset_chance, jax.random.fold_in(subject.key, 12), (4,))
-    repeated = jax.tree.map(lambda x: jnp.stack([x] * 4), (at(steps.action, first), at(steps.chance, first)))
+    repeated = at((steps.action, steps.chance), np.stack([first] * 4))
     return (
         (one_step, at((steps.state, steps.action, steps.chance), picks)),
         (from_start, (starts, *repeated)),

@@ -60,7 +60,7 @@ def run_check(name: str, invariant: Callable, *args) -> None:
 
 
 def check_registered(name: str, **static) -> None:
-    """`check_env` on the registry's `name`, and what the registry promises: equal values, and refusal of unknown fields.
+    """`check_env` on the registry's `name`, and the registry's promises: equal values, unknown fields refused.
 
     Args:
         name: one of `list_envs()`.

@@ -1,6 +1,7 @@
 """Invariants of the contract itself: what reset, step and the masks return, at every step."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -10,13 +11,14 @@ from jaxtyping import PyTree
 
 from jaxmarl.core.chance import draw
 from jaxmarl.core.environment import Environment
+from jaxmarl.core.spaces import Discrete, Space
 from jaxmarl.core.wrappers import AutoReset
 from jaxmarl.testing.play import Steps, Subject, at, aval_difference, difference, expect
 
 
 def frozen_and_hashable(subject: Subject) -> None:
     """The environment is an immutable value, equal to an equal copy."""
-    env = subject.env
+    env: Any = subject.env
     expect(isinstance(env, Environment), f"{env!r} is not an Environment")
     expect(dataclasses.is_dataclass(env) and not isinstance(env, type), "the environment is not a dataclass")
     expect(env.__dataclass_params__.frozen, "the environment is not a frozen dataclass")
@@ -63,7 +65,7 @@ def abstract_step(subject: Subject, params: PyTree) -> tuple[dict[str, Any], dic
         return {"state": state, "obs": env.observe(state, params), "mask": subject.legal(state, params)}
 
     def step(key, state, mask, params):
-        action = subject.random_action(key, mask)
+        action = subject.random_action(draw(subject.action_chance, key), mask)
         state, reward, terminated, info = env.transition(state, action, draw(env.step_chance, key), params)
         truncated, obs = env.truncated(state, params), env.observe(state, params)
         return {
@@ -91,7 +93,7 @@ def dtypes_and_shapes(subject: Subject) -> None:
         "truncated": ((), jnp.bool_),
         "obs": ((n, *space.shape), space.dtype),
     }
-    if subject.masked:
+    if isinstance(subject.action_space, Discrete):
         wanted["mask"] = ((n, subject.action_space.n), jnp.bool_)
     for name, (shape, dtype) in wanted.items():
         got = step[name]
@@ -146,18 +148,27 @@ def observations_in_space(subject: Subject) -> None:
 def actions_in_space(subject: Subject) -> None:
     """Sampled actions lie in `action_space(params)`."""
     outside_space("sampled action", subject.steps.action, subject.action_space, "params")
-    keys = jax.random.split(subject.key, 64)
-    drawn = jax.vmap(subject.action_space.sample)(keys)
+    drawn = _samples(subject.action_space)(subject.key)
     outside_space("sampled action", np.asarray(drawn)[:, None], subject.action_space, "params")
 
 
-def outside_space(what: str, x: np.ndarray, space: Any, label: str) -> None:
+def outside_space(what: str, x: Any, space: Space, label: str) -> None:
     """Fails where a row of `x` `[T, N, …]` is not in `space`."""
-    flat = jnp.asarray(x).reshape(-1, *x.shape[2:])
-    good = np.asarray(jax.vmap(space.contains)(flat)).reshape(x.shape[:2])
+    good = np.asarray(_contains(space)(np.reshape(x, (-1, *x.shape[2:])))).reshape(x.shape[:2])
     if not good.all():
         t, agent = (int(i) for i in np.argwhere(~good)[0])
-        raise AssertionError(f"{what} {np.ravel(x[t, agent])[:8]} of agent {agent} at step {t} is not in {space} ({label})")
+        value = np.ravel(x[t, agent])[:8]
+        raise AssertionError(f"{what} {value} of agent {agent} at step {t} is not in {space} ({label})")
+
+
+@functools.lru_cache(maxsize=16)
+def _contains(space: Space) -> Any:
+    return jax.jit(jax.vmap(space.contains))
+
+
+@functools.lru_cache(maxsize=16)
+def _samples(space: Space) -> Any:
+    return jax.jit(lambda key: jax.vmap(space.sample)(jax.random.split(key, 64)))
 
 
 def masks_leave_a_legal_action(subject: Subject) -> None:
@@ -171,7 +182,7 @@ def masks_leave_a_legal_action(subject: Subject) -> None:
 
 
 def survives_auto_reset(subject: Subject) -> None:
-    """Under `AutoReset`, in each mode, structure, dtypes and observations hold before, at and after an episode's end."""
+    """Under `AutoReset`, in each mode, structure, dtypes and observations hold up to and beyond an episode's end."""
     for mode in ("fresh", "pooled", "fixed"):
         wrapped = AutoReset(subject.env, mode=mode, pool_size=3)
         inner = dataclasses.replace(subject, env=wrapped, corners=(), restarts=False)

@@ -1,5 +1,6 @@
 """What the checks share: a subject with its recorded random play, comparison of trees, and one-line failures."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,8 +12,9 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from jaxmarl.core.chance import draw
+from jaxmarl.core.chance import ChanceSpec, Normal, Uniform, draw
 from jaxmarl.core.environment import AnyEnvironment
+from jaxmarl.core.policy import categorical
 from jaxmarl.core.spaces import Discrete, Space
 from jaxmarl.core.wrappers import where_done
 
@@ -121,24 +123,25 @@ class Subject:
 
     @cached_property
     def _recorder(self) -> Any:
-        env, num_steps = self.env, self.num_steps
+        env = self.env
 
-        def step(state, key, params):
-            action_key, chance_key, reset_key = jax.random.split(key, 3)
+        def step(state, drawn, params):
+            units, chance, reset_chance = drawn
             obs, mask = env.observe(state, params), self.legal(state, params)
-            action = self.random_action(action_key, mask)
-            chance = draw(env.step_chance, chance_key)
+            action = self.random_action(units, mask)
             after, reward, terminated, info = env.transition(state, action, chance, params)
             truncated, next_obs = env.truncated(after, params), env.observe(after, params)
             steps = Steps(state, obs, mask, action, chance, after, next_obs, reward, terminated, truncated, info)
             if not self.restarts:
                 return after, steps
-            fresh = env.initial(draw(env.reset_chance, reset_key), params)
-            return where_done(terminated | truncated, fresh, after), steps
+            return where_done(terminated | truncated, env.initial(reset_chance, params), after), steps
 
         @jax.jit
         def record(key, state, params):
-            return jax.lax.scan(lambda s, k: step(s, k, params), state, jax.random.split(key, num_steps))
+            # all in one draw: generators inside the loop would dominate the time to compile
+            spec = (self.action_chance, env.step_chance, env.reset_chance if self.restarts else ())
+            drawn = draw(spec, key, (self.num_steps,))
+            return jax.lax.scan(lambda s, x: step(s, x, params), state, drawn, length=self.num_steps)
 
         return record
 
@@ -146,11 +149,21 @@ class Subject:
         """The action mask `[N, A]`, or `()` for continuous actions."""
         return self.env.action_mask(state, params) if self.masked else ()
 
-    def random_action(self, key: Array, mask: PyTree) -> Array:
-        """A random legal joint action."""
-        if self.masked:
-            return jax.random.categorical(key, jnp.where(mask, 0.0, -jnp.inf)).astype(jnp.int32)
-        return jax.vmap(self.action_space.sample)(jax.random.split(key, self.env.num_agents))
+    @property
+    def action_chance(self) -> ChanceSpec:
+        """What `random_action` takes."""
+        space, shape = self.action_space, (self.env.num_agents, *self.action_space.shape)
+        if isinstance(space, Discrete):
+            return Uniform(shape)
+        bounded = math.isfinite(space.low) and math.isfinite(space.high)
+        return Uniform(shape, float(space.low), float(space.high)) if bounded else Normal(shape)
+
+    def random_action(self, drawn: Array, mask: PyTree) -> Array:
+        """The legal joint action that `drawn` selects: uniform on finite spaces, clipped normal on unbounded ones."""
+        space = self.action_space
+        if isinstance(space, Discrete):
+            return categorical(jnp.where(mask, 0.0, -jnp.inf), drawn)
+        return jnp.clip(drawn, space.low, space.high).astype(space.dtype)
 
     def picks(self, count: int) -> Int[np.ndarray, " count"]:
         """Indices into `steps`: the first, the one that ends the first episode, and others spread between."""
@@ -189,9 +202,10 @@ def at(tree: PyTree, index: Any) -> Any:
 
 def difference(got: PyTree, wanted: PyTree, *, exact: bool = False) -> str:
     """Where two trees first differ, in words; empty where they agree (floats to a tolerance unless `exact`)."""
-    (left, left_tree), (right, right_tree) = (jax.tree_util.tree_flatten_with_path(x) for x in (got, wanted))
-    if left_tree != right_tree:
-        return f"structure {left_tree} against {right_tree}"
+    structures: Any = jax.tree.structure(got), jax.tree.structure(wanted)
+    if structures[0] != structures[1]:
+        return f"structure {structures[0]} against {structures[1]}"
+    left, right = (jax.tree_util.tree_leaves_with_path(x) for x in (got, wanted))
     for (path, x), (_, y) in zip(left, right, strict=True):
         x, y = (np.asarray(jax.random.key_data(z) if is_key(z) else z) for z in (x, y))
         name = jax.tree_util.keystr(path) or "value"
@@ -214,9 +228,10 @@ def aval_difference(got: PyTree, wanted: PyTree, *, widths: bool = True, weak: b
         widths: whether the width of floats counts (float32 against float64).
         weak: whether weak types count.
     """
-    (left, left_tree), (right, right_tree) = (jax.tree_util.tree_flatten_with_path(x) for x in (got, wanted))
-    if left_tree != right_tree:
-        return f"structure {left_tree} against {right_tree}"
+    structures: Any = jax.tree.structure(got), jax.tree.structure(wanted)
+    if structures[0] != structures[1]:
+        return f"structure {structures[0]} against {structures[1]}"
+    left, right = (jax.tree_util.tree_leaves_with_path(x) for x in (got, wanted))
     for (path, x), (_, y) in zip(left, right, strict=True):
         both_float = jnp.issubdtype(x.dtype, jnp.floating) and jnp.issubdtype(y.dtype, jnp.floating)
         same_dtype = x.dtype == y.dtype or (both_float and not widths)

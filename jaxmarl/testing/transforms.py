@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from jaxmarl.core.chance import draw
 from jaxmarl.core.vector import VectorEnv, VectorState
 from jaxmarl.testing.contract import abstract_step
 from jaxmarl.testing.play import Subject, at, aval_difference, difference, expect
@@ -90,7 +91,7 @@ def _compare_lanes(subject: Subject, params: PyTree, *, stacked: bool) -> None:
 
 
 def no_retracing(subject: Subject) -> None:
-    """One trace serves other values of params, equal copies of the environment, and states after reset and after steps."""
+    """One trace serves other values of params, equal copies of the environment, and states after resets and steps."""
     env, steps = subject.env, subject.steps
     traces = []
 
@@ -131,10 +132,15 @@ def runs_in_x64(subject: Subject) -> None:
             for name in got:
                 detail = aval_difference(got[name], wanted[name], widths=False, weak=False)
                 expect(not detail, f"{name} against that of 32-bit types: {detail}")
-        obs, state = subject.env.reset(subject.key, params)
-        action = subject.random_action(subject.key, subject.legal(state, params))
-        obs, _, reward, *_ = subject.env.step(subject.key, state, action, params)
+        obs, reward = jax.jit(lambda key, params: _first_step(subject, key, params))(subject.key, params)
         expect(np.isfinite(reward).all() and np.isfinite(obs).all(), "obs or reward is not finite")
+
+
+def _first_step(subject: Subject, key, params):
+    _, state = subject.env.reset(key, params)
+    action = subject.random_action(draw(subject.action_chance, key), subject.legal(state, params))
+    obs, _, reward, *_ = subject.env.step(key, state, action, params)
+    return obs, reward
 
 
 def _weak(x):

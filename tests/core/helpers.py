@@ -65,7 +65,9 @@ def constant(action: int) -> Policy:
 
 
 # plays its params
-OBEDIENT = Policy(lambda chance: (), lambda params, memory, obs, chance: (params.astype(jnp.int32), memory), name="obey")
+OBEDIENT = Policy(
+    lambda chance: (), lambda params, memory, obs, chance: (params.astype(jnp.int32), memory), name="obey"
+)
 
 
 def _rotate(params, memory, obs, chance):

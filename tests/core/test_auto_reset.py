@@ -86,7 +86,9 @@ def test_it_has_no_horizon_and_keeps_the_declarations():
 
 
 def test_refusals():
-    with pytest.raises(ValueError, match=r"mode must be one of fresh, pooled, fixed; got 'pool'; did you mean 'pooled'"):
+    with pytest.raises(
+        ValueError, match=r"mode must be one of fresh, pooled, fixed; got 'pool'; did you mean 'pooled'"
+    ):
         AutoReset(ENV, mode="pool")
     with pytest.raises(ValueError, match="pool_size"):
         AutoReset(ENV, pool_size=0)

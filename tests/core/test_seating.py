@@ -95,7 +95,9 @@ def test_members_own_their_memories():
     seating = Seating(RPS, (Player(ROTATE, members=2),), np.asarray([[0, 1], [1, 0]]))
     memories = seating.start(draw(seating.init_chance, jax.random.key(0)))
     assert memories[0].shape == (2, 2)
-    memories = seating.restart((memories[0] + 5,), jnp.asarray([True, False]), draw(seating.init_chance, jax.random.key(0)))
+    memories = seating.restart(
+        (memories[0] + 5,), jnp.asarray([True, False]), draw(seating.init_chance, jax.random.key(0))
+    )
     np.testing.assert_array_equal(memories[0], [[0, 5], [0, 5]])
 
 

@@ -104,7 +104,7 @@ def test_a_fixed_horizon_resets_together_at_begin_and_not_before():
 
 
 def test_instances_draw_their_own_chance():
-    obs, state = VectorEnv(DelayedReward(), 200).reset(jax.random.key(0), DelayedReward().default_params)
+    obs, _ = VectorEnv(DelayedReward(), 200).reset(jax.random.key(0), DelayedReward().default_params)
     assert 60 < int((obs[:, 0, 0] > 0).sum()) < 140
     assert VectorEnv(Tagged(), 3).step_chance == ()
     assert draw(VectorEnv(DelayedReward(), 3).step_chance, jax.random.key(0)) == ()

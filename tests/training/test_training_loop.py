@@ -161,7 +161,7 @@ def test_refusals_are_one_line_and_touch_nothing(tmp_path):
     train(toy(**CONFIG), folder, num_updates=8, config=CONFIG)
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     for changed, message in [
-        ({"resume": False}, "already holds a run: resume it \(resume=True, or --resume\), or choose another"),
+        ({"resume": False}, r"already holds a run: resume it \(resume=True, or --resume\), or choose another"),
         ({"seed": 1}, "holds another run: seed was 0, now 1"),
         ({"config": {**CONFIG, "learning_rate": 0.2}}, r"config\.learning_rate was 0\.1, now 0\.2"),
         ({"config": {"size": 5}}, r"config\.learning_rate was 0\.1, now null"),

@@ -10,4 +10,15 @@ from jaxmarl.testing.probes.values import DelayedReward, OneStep, RandomStop, Ti
 
 PROBES = (OneStep, TwoArmed, DelayedReward, RandomStop, TimeLimited, MaskedChoice, BoxMarket, Recall)
 
-__all__ = ["PROBES", *sorted(["Probe", *(probe.__name__ for probe in PROBES)])]
+__all__ = [
+    "PROBES",
+    "BoxMarket",
+    "DelayedReward",
+    "MaskedChoice",
+    "OneStep",
+    "Probe",
+    "RandomStop",
+    "Recall",
+    "TimeLimited",
+    "TwoArmed",
+]

@@ -38,7 +38,9 @@ class MaskedChoice(Probe):
     default_params = ()
 
     def __post_init__(self):
-        require(self.num_actions >= 2 and self.num_actions % 2 == 0, "num_actions", self.num_actions, "even, at least 2")
+        require(
+            self.num_actions >= 2 and self.num_actions % 2 == 0, "num_actions", self.num_actions, "even, at least 2"
+        )
 
     def action_space(self, params) -> Discrete:
         return Discrete(self.num_actions)

@@ -77,7 +77,7 @@ class SignState:
 
 @dataclass(frozen=True)
 class DelayedReward(Probe):
-    """Two steps; the second pays plus or minus the reward, as a sign seen from the start says: discounting, bootstrapping."""
+    """Two steps; the second pays plus or minus the reward, as a sign seen from the start says: bootstrapping."""
 
     horizon = 2
     reset_chance = Integers(2)
@@ -113,7 +113,7 @@ class StopParams:
 
 @dataclass(frozen=True)
 class RandomStop(Probe):
-    """Ends with a fixed probability at each step: no horizon, so terminations must cut the bootstrap and resets be right."""
+    """Ends with a fixed probability at each step, without a horizon: terminations must cut the bootstrap."""
 
     step_chance = Uniform()
     differentiable_params = ("reward",)
@@ -134,7 +134,7 @@ class RandomStop(Probe):
 
 @dataclass(frozen=True)
 class TimeLimited(Probe):
-    """A constant reward for ever, cut every `limit` steps by truncation: the value is right only if that is bootstrapped.
+    """A constant reward for ever, truncated every `limit` steps: the value is right only if that is bootstrapped.
 
     Attributes:
         limit: steps between truncations.

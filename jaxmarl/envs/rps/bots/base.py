@@ -12,7 +12,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float32, Int, Int32
+from jaxtyping import Array, Bool, Float, Int, Int32
 
 from jaxmarl.core.chance import Integers
 from jaxmarl.core.policy import Policy
@@ -93,7 +93,7 @@ def scale(raw: Int32[Array, "..."], total: Int[Array, "..."] | int) -> Int[Array
     return ((raw >> 16) * total + ((raw & 0xFFFF) * total >> 16)) >> 15
 
 
-def mixed_move(raw: Int32[Array, "..."], a: Float32[Array, "..."], b: Float32[Array, "..."]) -> Int32[Array, "..."]:
+def mixed_move(raw: Int32[Array, "..."], a: Float[Array, "..."], b: Float[Array, "..."]) -> Int32[Array, "..."]:
     """`spin` for probabilities known only to float32: the draw's top 24 bits decide, which float32 holds exactly."""
     unit = (raw >> 7).astype(jnp.float32) * 2.0**-24
     return 2 - (unit < a + b).astype(jnp.int32) - (unit < a).astype(jnp.int32)
