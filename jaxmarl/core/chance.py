@@ -8,17 +8,17 @@ costs one call of the generator, and a recorded stream can be put in place of th
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PyTree, UInt32
+from jaxtyping import Array, UInt32
 
 from jaxmarl.core.checks import require, require_int
 
-ChanceSpec = PyTree
+ChanceSpec: TypeAlias = Any
 """A pytree of `Uniform`, `Normal`, `Integers` and `Key` leaves."""
-Chance = PyTree
+Chance: TypeAlias = Any
 """What was drawn: arrays in the structure of the specification."""
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, PyTree
 
 from jaxmarl.core.chance import Chance, ChanceSpec, Uniform, draw
 
-Memory = PyTree
+Memory: TypeAlias = Any
 
 
 class MaskedObs(NamedTuple):

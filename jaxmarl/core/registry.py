@@ -41,7 +41,7 @@ def env_factory(name: str) -> Callable[..., AnyEnvironment]:
 
 
 def make(name: str, **static: Any) -> tuple[AnyEnvironment, AnyParams]:
-    """An environment and its default params: `env, params = make("repeated_rps", num_throws=100)`.
+    """An environment and its default params, as in `env, params = jaxmarl.make("repeated_rps", num_throws=100)`.
 
     Args:
         name: one of `list_envs()`.

@@ -1,7 +1,7 @@
 """Roll-outs: a batch of environments under an actor, as one scan."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -133,7 +133,7 @@ def rollout(
         returns = where_done(done, jnp.zeros_like(returns), returns)
         return (RolloutState(env_state, memory, done, returns), obs), sample
 
-    carry = state.replace(env=env_state), obs
+    carry = replace(state, env=env_state), obs
     (state, obs), trajectory = jax.lax.scan(step, carry, jax.random.split(steps_key, num_steps))
     return state, trajectory, seen(obs, state.env)
 

@@ -1,6 +1,6 @@
 """Many instances of an environment advancing together, with resets that cost nothing in the inner loop."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -37,7 +37,8 @@ class VectorEnv:
 
     Instances of a fixed-horizon environment end together, and `begin`, called once a roll-out, resets them all. Others
     take the next of `num_envs` fresh starts that `begin` draws; the observation that ended an episode is then
-    `info["final_observation"]`.
+    `info["final_observation"]`. (With stacked params a start belongs to its own market, so an instance that ends twice
+    in one roll-out starts twice alike.)
 
     Attributes:
         env: the environment.
@@ -122,11 +123,11 @@ class VectorEnv:
         """Prepares a roll-out: ended fixed-horizon episodes restart, or a new pool of starts is drawn."""
         if self.horizon is None:
             starts = self._draw_starts(key, params)
-            state = state.replace(starts=starts, next_start=jnp.zeros((), jnp.int32))
+            state = replace(state, starts=starts, next_start=jnp.zeros((), jnp.int32))
         else:
             ended = state.elapsed >= self.horizon
             env = jax.lax.cond(ended, lambda: self._draw_starts(key, params), lambda: state.env)
-            state = state.replace(env=env, elapsed=jnp.where(ended, 0, state.elapsed))
+            state = replace(state, env=env, elapsed=jnp.where(ended, 0, state.elapsed))
         return self.observe(state, params), state
 
     def step(self, key: Array, state: VectorState, action: Array, params: PyTree):
@@ -146,7 +147,7 @@ class VectorEnv:
         """`step` with its chance given."""
         env_state, reward, terminated, info = self.vmap(self.env.transition, state.env, action, chance, params=params)
         truncated = self.vmap(self.env.truncated, env_state, params=params)
-        state = state.replace(env=env_state, elapsed=state.elapsed + 1)
+        state = replace(state, env=env_state, elapsed=state.elapsed + 1)
         if self.horizon is None:
             info = {**info, "final_observation": self.observe(state, params)}
             state = self._restart(state, terminated | truncated)
@@ -158,9 +159,9 @@ class VectorEnv:
 
     def _restart(self, state: VectorState, done: Bool[Array, " num_envs"]) -> VectorState:
         if self.stacked_params:
-            fresh = state.starts  # a start belongs to its own market: it cannot go to another instance
+            fresh = state.starts
         else:
             taken = (state.next_start + jnp.cumsum(done) - 1) % self.num_envs
             fresh = jax.tree.map(lambda x: x[taken], state.starts)
         next_start = (state.next_start + jnp.sum(done, dtype=jnp.int32)) % self.num_envs
-        return state.replace(env=where_done(done, fresh, state.env), next_start=next_start)
+        return replace(state, env=where_done(done, fresh, state.env), next_start=next_start)

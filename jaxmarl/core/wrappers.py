@@ -230,14 +230,17 @@ class AgainstPolicies(Wrapper):
     def transition(self, state, action, chance, params):
         env_params, policy_params = params
         obs = (self.view or self.env).observe(state.env, env_params)
-        masked = any(policy.masked for policy in self.policies)
-        mask = self.env.action_mask(state.env, env_params) if masked else None
+
+        def seen(seat: int, policy: Policy) -> Any:
+            if not policy.masked:
+                return obs[seat]
+            return MaskedObs(obs[seat], self.env.action_mask(state.env, env_params)[seat])
+
         actions: list[Any] = [None] * self.env.num_agents
         actions[self.seat] = action[0]
         memories = []
         for k, (seat, policy) in enumerate(zip(self._other_seats, self.policies, strict=True)):
-            seen = MaskedObs(obs[seat], mask[seat]) if policy.masked else obs[seat]
-            actions[seat], memory = policy.act(policy_params[k], state.memories[k], seen, chance[1][k])
+            actions[seat], memory = policy.act(policy_params[k], state.memories[k], seen(seat, policy), chance[1][k])
             memories.append(memory)
         env_state, reward, terminated, info = self.env.transition(state.env, jnp.stack(actions), chance[0], env_params)
         return AgainstState(env_state, tuple(memories)), reward[self.seat, None], terminated, info

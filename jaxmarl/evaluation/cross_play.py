@@ -59,7 +59,7 @@ def cross_play(
         key: consumed by this call.
         num_matches: `M`, independent matches of each profile.
         params: of the environment (default: its own).
-        matches_per_call: matches of a profile that run together; bounds memory, must divide `num_matches` where smaller.
+        matches_per_call: matches of a profile that run together (bounds memory); divides `num_matches` where smaller.
         max_steps: length of a match where the environment has no horizon; unfinished matches count as they stand.
 
     Returns:

@@ -21,9 +21,7 @@ def test_a_match_in_dictionaries_equals_the_arrays():
     step = jax.jit(wrapped.step)
     for t, (a, b) in enumerate([(0, 1), (1, 1), (2, 1), (1, 0)]):
         obs, state, rewards, dones, _ = step(jax.random.key(t), state, {"agent_0": a, "agent_1": b})
-        own_obs, own_state, reward, terminated, *_ = env.step(
-            jax.random.key(t), own_state, jnp.array([a, b]), params
-        )
+        own_obs, own_state, reward, terminated, *_ = env.step(jax.random.key(t), own_state, jnp.array([a, b]), params)
         assert [float(rewards[name]) for name in wrapped.agents] == reward.tolist()
         assert bool(dones["__all__"]) == bool(terminated) == (t == 3)
         if t < 3:

@@ -1,4 +1,4 @@
-"""Repeated rock-paper-scissors (Lanctot et al., "Population-based Evaluation in Repeated Rock-Paper-Scissors", TMLR 2023)."""
+"""Repeated rock-paper-scissors, as in Lanctot et al., "Population-based Evaluation in Repeated RPS", TMLR 2023."""
 
 from dataclasses import dataclass, replace
 
