@@ -118,10 +118,11 @@ def test_illegal_actions_are_never_played():
 
 
 @cache
-def population(bots=("copybot", "rockbot", "rotatebot"), **settings):
+def population(bots=("copybot", "rockbot"), **settings):
     """A PPO learner against a few bots."""
     env = RepeatedRPS(num_throws=100)
-    config = PPOConfig(**{"hidden": 32, "chunk_length": 50, "learning_rate": 5e-3, "label_weight": 0.2, **settings})
+    defaults = {"hidden": 32, "chunk_length": 50, "learning_rate": 3e-3, "discount": 0.9, "reward_scale": 0.1}
+    config = PPOConfig(**{**defaults, "label_weight": 0.2, **settings})
     return ppo(PopulationEnv(env, bot_players(env, bots), 16), config)
 
 
@@ -133,7 +134,7 @@ def last_metrics(learner, updates):
 
 
 def test_bots_with_a_perfect_answer_are_beaten():
-    assert last_metrics(population(), 60)["reward_worst"].min() > 0.85
+    assert last_metrics(population(), 60)["reward_worst"].min() > 0.9
 
 
 def test_opponents_are_told_apart():
@@ -168,7 +169,7 @@ def test_the_exported_policy_plays_what_the_network_says():
     learner = population()
     params = learner.params(jax.jit(learner.init)(jax.random.key(2)))
     params = jax.tree.map(lambda p: p + 0.3 * jax.random.normal(jax.random.key(3), p.shape), params)
-    network = RecurrentActorCritic(3, 3, 32)
+    network = RecurrentActorCritic(3, 2, 32)
     obs = jax.random.normal(jax.random.key(4), (6, 6))
     mask = jnp.ones((6, 3), bool).at[:, 2].set(False)
     start = jnp.zeros(6, bool)
@@ -194,7 +195,7 @@ def test_the_exported_policy_plays_what_the_network_says():
     ("settings", "words"),
     [
         ({"chunk_length": 30}, "num_steps must be a divisor of the horizon 100, got 30"),
-        ({"minibatches": 7}, "minibatches must be a divisor of the 48 sequences"),
+        ({"minibatches": 7}, "minibatches must be a divisor of the 32 sequences"),
         ({"discount": 1.5}, "discount must be in [0, 1], got 1.5"),
         ({"hidden": 0}, "hidden must be an integer >= 1, got 0"),
         ({"learning_rate": -1.0}, "learning_rate must be positive, got -1.0"),
