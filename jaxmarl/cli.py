@@ -52,10 +52,12 @@ def envs(name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="[NAME
 def _bot_table() -> Table:
     from jaxmarl.envs.rps import BOTS
 
-    table = Table("bot", "from", "moves", "what it does", title="repeated rock-paper-scissors: tournament bots")
+    title = "repeated rock-paper-scissors: entrants of the 1999 and 2000 programming competitions, and seed bots"
+    table = Table("bot", "what it does", "random", "bytes", "author", title=title)
+    table.columns[0].no_wrap = True
     for name, bot in BOTS.items():
-        origin, moves = "entrant" if bot.entrant else "seed", "deterministic" if bot.deterministic else "random"
-        table.add_row(name, origin, moves, bot.summary)
+        author = f"{bot.author}, {bot.competition}" if bot.entrant else "seed bot"
+        table.add_row(name, bot.summary, "" if bot.deterministic else "yes", str(bot.state_bytes), author)
     return table
 
 

@@ -43,5 +43,5 @@ BOT = bot(
     _act,
     "noisy recall of what followed the opponent's last two moves, fading with age",
     act_draws=3,
-    entrant=True,
+    author="Dan Bothell, Christian Lebiere, Robert West",
 )

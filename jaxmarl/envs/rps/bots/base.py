@@ -10,14 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Int32
 
-from jaxmarl.core.chance import Integers
+from jaxmarl.core.chance import Integers, draw
 from jaxmarl.core.policy import Policy
 
 RAW = 2**31
+ORGANISER = "Darse Billings"
 
 
 def draws(count: int) -> Integers:
@@ -32,13 +34,15 @@ class Bot:
     Attributes:
         policy: its code; `policy.name` is its name.
         deterministic: whether its moves are a function of the history alone.
-        entrant: a competition entrant (else one of the organisers' seed bots).
+        author: who wrote the original (the names are those of the competition's results).
+        competition: year of the International RoShamBo Programming Competition that it comes from.
         summary: what it does, in a line.
     """
 
     policy: Policy
     deterministic: bool
-    entrant: bool
+    author: str
+    competition: int
     summary: str
 
     @property
@@ -46,8 +50,30 @@ class Bot:
         """Name in the published population."""
         return self.policy.name
 
+    @property
+    def entrant(self) -> bool:
+        """Whether it entered the competition; the others are the organiser's seed bots."""
+        return self.author != ORGANISER
 
-def bot(name: str, init: Any, act: Any, summary: str, *, init_draws: int = 0, act_draws: int = 0, **facts: bool) -> Bot:
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of its memory in one match."""
+        policy = self.policy
+        memory = jax.eval_shape(lambda key: policy.init(draw(policy.init_chance, key)), jax.random.key(0))
+        return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(memory))
+
+
+def bot(
+    name: str,
+    init: Any,
+    act: Any,
+    summary: str,
+    *,
+    init_draws: int = 0,
+    act_draws: int = 0,
+    author: str = ORGANISER,
+    competition: int = 1999,
+) -> Bot:
     """A `Bot` from its functions `init(draws) -> memory` and `act(params, memory, obs, draws) -> (move, memory)`."""
     policy = Policy(
         init,
@@ -56,8 +82,7 @@ def bot(name: str, init: Any, act: Any, summary: str, *, init_draws: int = 0, ac
         act_chance=draws(act_draws) if act_draws else (),
         name=name,
     )
-    deterministic = facts.pop("deterministic", not (init_draws or act_draws))
-    return Bot(policy, deterministic=deterministic, entrant=facts.pop("entrant", False), summary=summary, **facts)
+    return Bot(policy, not (init_draws or act_draws), author, competition, summary)
 
 
 def sequence_bot(name: str, moves: Sequence[int] | np.ndarray, summary: str) -> Bot:

@@ -54,5 +54,5 @@ BOT = bot(
     _act,
     "beats a move the opponent clearly favours, lately or after the last three moves",
     act_draws=1,
-    entrant=True,
+    author="Rafael Morales",
 )

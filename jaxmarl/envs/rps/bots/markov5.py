@@ -42,7 +42,7 @@ def markov(name: str, summary: str, bails: bool) -> Bot:
         move = jnp.where(informed, beat(sampled), spin(chance[0], 0.33333, 0.33333))
         return move, Memory(tally, recent, total)
 
-    return bot(name, _init, act, summary, act_draws=1, entrant=True)
+    return bot(name, _init, act, summary, act_draws=1, author="Markian Hlynka")
 
 
 BOT = markov("markov5", "samples the opponent's next move from a Markov chain of order five and beats it", bails=False)

@@ -63,5 +63,5 @@ BOT = bot(
     _act,
     "predicts the opponent, or what an opponent predicting it would play",
     act_draws=1,
-    entrant=True,
+    author="Don Beal",
 )

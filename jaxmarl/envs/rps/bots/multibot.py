@@ -42,4 +42,4 @@ def _act(params, memory, obs, chance):
     return move, Memory(n + 1, counts, jnp.where(n == 0, 0, suggested), scores)
 
 
-BOT = bot("multibot", _init, _act, "the best of seven simple strategies over the last 50 throws", entrant=True)
+BOT = bot("multibot", _init, _act, "the best of seven simple strategies over the last 50 throws", author="Mark James")

@@ -60,5 +60,5 @@ BOT = bot(
     "a list of counters to simple bots, the first that applies",
     init_draws=4,
     act_draws=1,
-    entrant=True,
+    author="Peter Baylie",
 )

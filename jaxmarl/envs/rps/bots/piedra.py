@@ -46,7 +46,7 @@ def stone(name: str, summary: str, answer: Callable[[Array, Array, Array], Array
         move = jnp.where(lost, spin(chance[0], 0.333, 0.333), move)
         return move, Memory(followed, latest, obs, total, lost)
 
-    return bot(name, _init, act, summary, act_draws=1, entrant=True)
+    return bot(name, _init, act, summary, act_draws=1, author="Lourdes Pena")
 
 
 BOT = stone(

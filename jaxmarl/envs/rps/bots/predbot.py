@@ -41,5 +41,5 @@ BOT = bot(
     _act,
     "answers the clearest habit among fading contexts of the last throw",
     init_draws=1,
-    entrant=True,
+    author="Don Beal",
 )

@@ -49,5 +49,5 @@ BOT = bot(
     _act,
     "beats the move voted for by the joint moves of each of the last ten throws",
     act_draws=1,
-    entrant=True,
+    author="Andreas Junghanns",
 )

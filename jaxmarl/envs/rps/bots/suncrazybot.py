@@ -40,5 +40,5 @@ BOT = bot(
     "walks through a hidden random table, redrawn when it does not win",
     init_draws=3,
     act_draws=4,
-    entrant=True,
+    author="Sunir Shah",
 )

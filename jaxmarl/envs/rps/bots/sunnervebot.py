@@ -53,5 +53,5 @@ BOT = bot(
     "reinforces a random mixture for each joint last move",
     init_draws=18,
     act_draws=1,
-    entrant=True,
+    author="Sunir Shah",
 )
