@@ -102,20 +102,50 @@ def train(
 
 def evaluate(
     experiment: Experiment,
-    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")],
+    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="[RUN]")] = "",
     matches: int | None = None,
     seed: int = 1,
+    cross_table: bool = False,
+    compare: Annotated[str, tyro.conf.arg(metavar="FILE")] = "",
 ) -> int:
-    """Plays the newest checkpoint of a run against its population; prints the ranking, writes report and figure.
+    """Plays the newest checkpoint of RUN against its population; prints the ranking, writes report and figure.
 
     Args:
         experiment: what was trained: rrps.
-        run: name below runs/, or path, of the run.
-        matches: matches against each opponent, half in each seat (default: the preset's).
+        run: name below runs/, or path, of the run (with --cross-table: of the folder to write, rrps-table by default).
+        matches: matches against each opponent, half in each seat (default: the preset's; of a pair of bots: 100).
         seed: of the evaluation matches.
+        cross_table: play the bots against each other instead; writes the table and a heat map.
+        compare: with --cross-table, compare cell by cell with the released table in FILE.
     """
     require_choice("experiment", experiment, EXPERIMENTS)
+    if cross_table:
+        return _cross_table(
+            _run_folder(run or f"{experiment}-table"), 100 if matches is None else matches, seed, compare
+        )
+    if not run:
+        raise ValueError("evaluate needs RUN, the run to evaluate (or --cross-table)")
     return _report(_run_folder(run), matches, seed, Console())
+
+
+def _cross_table(folder: Path, matches: int, seed: int, released: str) -> int:
+    from rich.progress import Progress
+
+    from jaxmarl.experiments import rrps_table
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("matches of each pair of bots", total=matches)
+        table = rrps_table.play_cross_table(
+            matches, seed=seed, on_progress=lambda finished: progress.update(task, completed=finished)
+        )
+    console = Console()
+    console.print(rrps_table.ranking(table))
+    if released:
+        console.print(rrps_table.compare(table, Path(released)).summary)
+    paths = table.save(folder / rrps_table.TABLE_FILE), rrps_table.draw(table, folder / rrps_table.FIGURE_FILE)
+    console.print(f"wrote {', '.join(map(str, paths))}", highlight=False)
+    return 0
 
 
 def _report(folder: Path, matches: int | None, seed: int, console: Console) -> int:

@@ -3,13 +3,16 @@
 import json
 from dataclasses import asdict
 
+import jax
+import numpy as np
 import pytest
 
 from jaxmarl.cli import main
-from jaxmarl.envs.rps import BOTS
-from jaxmarl.evaluation.report import load_report
+from jaxmarl.envs.rps import BOTS, bot_players, split_bots
+from jaxmarl.evaluation import cross_play, load_report
 from jaxmarl.experiments import rrps
 from jaxmarl.experiments.config import from_dict, override
+from jaxmarl.experiments.rrps_table import load_cross_table
 
 
 def call(*arguments: str) -> int:
@@ -35,7 +38,7 @@ def test_training_leaves_everything_a_reader_needs(trained):
     assert [row["update"] for row in rows] == [1, 2, 3, 4]
     report = load_report(run)
     assert report.opponents == ("copybot", "rockbot", "switchbot")
-    assert report.facts["agent_steps"] == rows[-1]["agent_steps"] == 4 * 3 * 4 * 50
+    assert rows[-1]["agent_steps"] == 4 * 3 * 4 * 50
     assert (run / "report.png").stat().st_size > 20_000
     assert from_dict(rrps.RRPSConfig(), json.loads((run / "run.json").read_text())["config"]).ppo.hidden == 8
 
@@ -58,6 +61,42 @@ def test_a_finished_run_goes_on_when_more_updates_are_asked_for(trained, monkeyp
     both = [(trained / "runs" / name / "metrics.jsonl").read_text().splitlines() for name in ("longer", "at-once")]
     for resumed, unbroken in zip(*both, strict=True):
         assert {**json.loads(resumed), "wall_seconds": 0} == {**json.loads(unbroken), "wall_seconds": 0}
+
+
+def test_held_out_bots_are_met_in_evaluation_only(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    bots = "bots=rockbot,copybot,rotatebot,randbot,r226bot,switchbot"
+    split = ("held_out=2", "split_seed=5")
+    assert call("train", "rrps", "--preset", "smoke", "--run", "split", "--set", bots, *split) == 0
+    train_names, unseen = split_bots(5, 2)
+    report = load_report(tmp_path / "runs" / "split")
+    assert report.opponents[-2:] == unseen
+    assert not set(unseen) & set(report.opponents[:-2])
+    assert report.facts["unseen"] == list(unseen)
+    assert len(train_names) == len(BOTS) - 2
+
+
+def test_a_trained_agent_joins_the_population(trained):
+    agent = rrps.load_agent(trained / "runs" / "first")
+    env = rrps.make_env(rrps.preset("smoke"), num_throws=20)
+    result = cross_play(env, [agent, *bot_players(env, ["rockbot"])], jax.random.key(0), 2)
+    assert result.names[0] == ("first", "rockbot")
+    np.testing.assert_array_equal(result.returns[..., 0], -result.returns[..., 1])
+
+
+def test_the_cross_table_is_played_saved_and_compared(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("jaxmarl.experiments.rrps_table.BOTS", {name: BOTS[name] for name in ("copybot", "rockbot")})
+    released = tmp_path / "released.txt"
+    cells = {("rockbot", "copybot"): -1000.0, ("copybot", "rockbot"): 1000.0}
+    cells |= {(name, name): 0.0 for name in ("rockbot", "copybot")}
+    released.write_text("".join(f"{(*pair, value)}\n" for pair, value in cells.items()))
+    command = ("evaluate", "rrps", "mine", "--cross-table", "--matches", "2", "--compare", str(released))
+    assert call(*command) == 0
+    assert "100.00 % of the cells within 4 standard errors" in capsys.readouterr().out
+    table = load_cross_table(tmp_path / "runs" / "mine" / "cross_table.json")
+    assert table.of(("rockbot", "copybot")).mean.tolist() == [[0, -1000], [1000, 0]]
+    assert (tmp_path / "runs" / "mine" / "cross_table.png").stat().st_size > 10_000
 
 
 def test_the_environments_and_the_bots_are_listed(capsys):

@@ -1,8 +1,9 @@
 """Cross-play: any list of policies against any other, as one scan with each type's code run once a step."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -50,6 +51,7 @@ def cross_play(
     *,
     matches_per_call: int = 100,
     max_steps: int | None = None,
+    on_progress: Callable[[int], Any] | None = None,
 ) -> CrossPlay:
     """Plays every profile of players `num_matches` times.
 
@@ -61,6 +63,7 @@ def cross_play(
         params: of the environment (default: its own).
         matches_per_call: matches of a profile that run together (bounds memory); divides `num_matches` where smaller.
         max_steps: length of a match where the environment has no horizon; unfinished matches count as they stand.
+        on_progress: called with the number of matches of a profile that are finished, after each call.
 
     Returns:
         All returns; row `i` against column `j` and row `j` against column `i` are separate matches.
@@ -70,7 +73,7 @@ def cross_play(
     first = dict(zip(map(id, players), itertools.accumulate((p.size for p in players), initial=0), strict=False))
     members = [np.concatenate([first[id(p)] + np.arange(p.size) for p in seat]) for seat in lists]
     profiles = np.stack(np.meshgrid(*members, indexing="ij"), axis=-1).reshape(-1, env.num_agents)
-    returns = play(env, players, profiles, key, num_matches, params, matches_per_call, max_steps)
+    returns = play(env, players, profiles, key, num_matches, params, matches_per_call, max_steps, on_progress)
     shape = tuple(len(m) for m in members)
     names = tuple(tuple(itertools.chain(*(p.names for p in seat))) for seat in lists)
     return CrossPlay(returns.reshape(*shape, num_matches, env.num_agents), names)
@@ -119,6 +122,7 @@ def play(
     params: PyTree = None,
     matches_per_call: int = 100,
     max_steps: int | None = None,
+    on_progress: Callable[[int], Any] | None = None,
 ) -> Float[np.ndarray, "num_profiles M N"]:
     """Returns of `num_matches` matches of each profile `[P, N]` of member numbers (see `cross_play`)."""
     require_int("num_matches", num_matches, 1)
@@ -135,8 +139,11 @@ def play(
     def call(key, player_params):
         return play_seating(seating, player_params, key, params, num_steps)
 
-    keys = jax.random.split(key, num_matches // per_call)
-    batches = [np.asarray(call(k, seating.params)).reshape(len(profiles), per_call, -1) for k in keys]
+    batches = []
+    for k in jax.random.split(key, num_matches // per_call):
+        batches.append(np.asarray(call(k, seating.params)).reshape(len(profiles), per_call, -1))
+        if on_progress:
+            on_progress(len(batches) * per_call)
     return np.concatenate(batches, axis=1)
 
 

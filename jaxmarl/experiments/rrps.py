@@ -13,10 +13,12 @@ import numpy as np
 from jaxmarl.core.checks import require, require_choice, require_int
 from jaxmarl.core.population import PopulationEnv
 from jaxmarl.core.seating import Player
-from jaxmarl.envs.rps import BOTS, RepeatedRPS, bot_players, get_bot
-from jaxmarl.evaluation.cross_play import cross_play, versus
+from jaxmarl.envs.rps import BOTS, RepeatedRPS, bot_players, get_bot, split_bots
+from jaxmarl.evaluation.cross_play import versus
+from jaxmarl.evaluation.metrics import score_returns
 from jaxmarl.evaluation.report import PopulationReport, make_report
 from jaxmarl.experiments.config import from_dict
+from jaxmarl.experiments.rrps_table import load_cross_table
 from jaxmarl.learners.base import Learner
 from jaxmarl.learners.ppo import PPOConfig, ppo
 from jaxmarl.training import RunResult, restore_state, run
@@ -30,7 +32,9 @@ class RRPSConfig:
     """Everything that a run is made from.
 
     Attributes:
-        bots: names of the opponents (empty: all that there are).
+        bots: names of the opponents (empty: all, but for those held out).
+        held_out: number of bots kept for evaluation, drawn by `split_seed`.
+        split_seed: of the split.
         matches_per_bot: simultaneous training matches against each.
         num_throws: length of a training match; evaluation always plays 1000.
         recall: throws visible in the observation.
@@ -41,6 +45,8 @@ class RRPSConfig:
     """
 
     bots: tuple[str, ...] = ()
+    held_out: int = 0
+    split_seed: int = 0
     matches_per_bot: int = 16
     num_throws: int = 1000
     recall: int = 1
@@ -57,10 +63,17 @@ class RRPSConfig:
         for name in self.bots:
             get_bot(name)
         require(len(set(self.bots)) == len(self.bots), "bots", self.bots, "without repetition")
+        require_int("held_out", self.held_out, 0, len(BOTS) - 1)
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """Names of the bots held out."""
+        return split_bots(self.split_seed, self.held_out)[1] if self.held_out else ()
 
     def resolved(self) -> "RRPSConfig":
-        """The config with every bot named, so that it means the same when bots are added."""
-        return self if self.bots else replace(self, bots=tuple(BOTS))
+        """The config with every opponent named, so that a run's record says it."""
+        unseen = self.unseen
+        return replace(self, bots=tuple(name for name in self.bots or BOTS if name not in unseen))
 
 
 PRESETS: dict[str, RRPSConfig] = {
@@ -115,10 +128,26 @@ def train(config: RRPSConfig, run_dir: Path, *, seed: int = 0, resume: bool = Fa
     )
 
 
+def load_agent(run_dir: Path) -> Player:
+    """The agent of a run's newest checkpoint, as a player of the match: an opponent or a member of a population.
+
+    Raises:
+        ValueError: there is no such run.
+    """
+    _, config = load_run(run_dir)
+    learner = make_learner(config)
+    state, _ = restore_state(learner, run_dir)
+    return Player(learner.policy.named(Path(run_dir).name), learner.params(state), view=make_env(config))
+
+
 def evaluate(
     run_dir: Path, *, matches: int | None = None, seed: int = 1, note: Callable[[str], None] = lambda text: None
 ) -> PopulationReport:
     """Plays the newest checkpoint of a run against its bots and writes `report.json` and `report.png`.
+
+    The bots' own scores come from the cross-table that is part of the project (1000 matches a pair); an agent with
+    fewer matches is judged a little too severely, since the worst of noisy means is biased. Bots that were held out are
+    part of the population, and the scores against them alone are among the report's facts.
 
     Args:
         run_dir: folder of the run.
@@ -130,30 +159,24 @@ def evaluate(
         ValueError: there is no such run.
     """
     session, config = load_run(run_dir)
-    learner = make_learner(config)
-    state, updates = restore_state(learner, run_dir)
+    agent, names = load_agent(run_dir), (*config.bots, *config.unseen)
     env = make_env(config)
-    bots = bot_players(env, config.bots)
-    agent = Player(learner.policy, learner.params(state), view=env)
-    agent_key, table_key = jax.random.split(jax.random.key(seed))
     num_matches = config.eval_matches if matches is None else matches
     started = time.perf_counter()
-    note(f"playing {num_matches} matches against each of {len(bots)} bots")
-    returns = versus(env, agent, bots, agent_key, num_matches, matches_per_call=_divisor(num_matches // 2, 100))
-    # as many for the bots: the bias of the worst opponent's mean depends on the number of matches
-    note(f"playing the bots against each other, {num_matches} matches a pair")
-    table = cross_play(env, bots, table_key, num_matches, matches_per_call=_divisor(num_matches, 20))
+    note(f"playing {num_matches} matches against each of {len(names)} bots")
+    per_call = _divisor(num_matches // 2, 100)
+    returns = versus(env, agent, bot_players(env, names), jax.random.key(seed), num_matches, matches_per_call=per_call)
+    table = load_cross_table().of(names)
     report = make_report(
         "agent",
-        config.bots,
+        names,
         returns,
-        table.payoffs[..., 0],
-        table.standard_errors[..., 0],
+        table.mean,
+        table.standard_error,
         facts={
-            "updates": updates,
-            "agent_steps": updates * learner.steps_per_update,
             **{name: session[name] for name in ("compile_seconds", "steps_per_second") if name in session},
             "evaluation_seconds": round(time.perf_counter() - started, 1),
+            **_unseen_facts(config, returns),
         },
         config={"recall": config.recall, "hidden": config.ppo.hidden, "throws_in_training": config.num_throws},
         seed=seed,
@@ -161,6 +184,14 @@ def evaluate(
     report.save(run_dir)
     plot_population(report, run_dir / FIGURE_FILE, learning_curve(run_dir, config))
     return report
+
+
+def _unseen_facts(config: RRPSConfig, returns: np.ndarray) -> dict[str, Any]:
+    if not config.unseen:
+        return {}
+    plain = score_returns(returns[len(config.bots) :], num_bootstrap=0).plain
+    scores = ("population_return", "within_pop_expl", "aggregate_score")
+    return {"unseen": list(config.unseen), **{f"unseen_{name}": round(getattr(plain, name), 1) for name in scores}}
 
 
 def load_run(run_dir: Path) -> tuple[dict[str, Any], RRPSConfig]:
@@ -179,7 +210,7 @@ def learning_curve(run_dir: Path, config: RRPSConfig) -> dict[str, np.ndarray]:
     """
     rows = list(_metrics(run_dir))
     chunk = config.ppo.chunk_length * config.ppo.chunks_per_update
-    window = max(1, config.num_throws // chunk)
+    window = max(1, min(config.num_throws // chunk, len(rows)))
     whole = len(rows) // window * window
 
     def per_match(name: str) -> np.ndarray:

@@ -9,13 +9,14 @@ from jaxtyping import Float64
 from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import EngFormatter, MaxNLocator
 from numpy.typing import ArrayLike
 
 from jaxmarl.core.checks import require
 from jaxmarl.evaluation.metrics import extend_table
 from jaxmarl.evaluation.report import PopulationReport, plain_number
 from jaxmarl.viz import style
+from jaxmarl.viz.table import draw_table
 
 CURVE_KEYS = ("steps", "population_return", "within_pop_expl")
 Curve = dict[str, Float64[np.ndarray, " T"]]
@@ -77,22 +78,11 @@ def _headline(report: PopulationReport) -> str:
 
 def _draw_table(figure: SubFigure, report: PopulationReport) -> None:
     """The cross-table, best member first, the agent's row and column before all, framed."""
-    axes = figure.subplots()
     index = {name: i for i, name in enumerate(report.opponents)}
     order = [len(index), *(index[member.name] for member in report.members)]
     table = extend_table(report.table, report.mean)[np.ix_(order, order)]
     names = [report.agent, *(member.name for member in report.members)]
-    limit = float(np.abs(table).max())
-    image = axes.imshow(table, cmap=style.DIVERGING, norm=style.signed_norm(limit), aspect="equal")
-    places = range(len(names))
-    axes.set_xticks(places, names, rotation=90, fontsize=style.SMALL)
-    axes.set_yticks(places, names, fontsize=style.SMALL)
-    axes.tick_params(length=0, pad=3, colors=style.INK)
-    axes.set_xticks(np.arange(1, len(names)) - 0.5, minor=True)
-    axes.set_yticks(np.arange(1, len(names)) - 0.5, minor=True)
-    axes.grid(which="minor", color="white", linewidth=0.6)
-    axes.tick_params(which="minor", length=0)
-    axes.spines[:].set_visible(False)
+    axes = draw_table(figure, table, names)
     for width, height in ((len(names), 1), (1, len(names))):
         frame = Rectangle(
             (-0.5, -0.5), width, height, fill=False, edgecolor=style.INK, linewidth=1.6, zorder=5, clip_on=False
@@ -101,14 +91,6 @@ def _draw_table(figure: SubFigure, report: PopulationReport) -> None:
     for label in (axes.get_xticklabels()[0], axes.get_yticklabels()[0]):
         label.set(fontweight="bold", color=style.ACCENT)
     style.panel_title(axes, _table_finding(report))
-    bar = figure.colorbar(image, ax=axes, orientation="horizontal", shrink=0.9, aspect=60, pad=0.015)
-    bar.outline.set_visible(False)
-    bar.locator = FixedLocator(_colour_ticks(limit))
-    bar.minorlocator = NullLocator()
-    bar.formatter = FuncFormatter(lambda value, _: style.minus(f"{value:g}"))
-    bar.update_ticks()
-    bar.ax.tick_params(labelsize=style.SMALL, colors=style.INK, length=2)
-    bar.set_label("episode return of the row player (stretched near 0)", fontsize=style.BODY, color=style.INK)
 
 
 def _table_finding(report: PopulationReport) -> str:
@@ -116,16 +98,6 @@ def _table_finding(report: PopulationReport) -> str:
     row = report.table[report.opponents.index(best.name)]
     ahead = int((report.mean > row).sum())
     return f"Outscores {best.name} (the best bot) against {ahead} of {len(row)}"
-
-
-def _colour_ticks(limit: float) -> list[float]:
-    """Zero and, of both signs, the round numbers 1, 3, 10, 30 … far enough from it on the scale to be read."""
-    if limit <= 0:
-        return [0.0]
-    top = int(np.floor(np.log10(limit)))
-    round_numbers = sorted(digit * 10.0**power for digit in (1, 3) for power in range(top - 2, top + 2))
-    ticks = [tick for tick in round_numbers if limit / 50 <= tick <= limit * (1 + 1e-9)]
-    return [*(-tick for tick in reversed(ticks)), 0.0, *ticks]
 
 
 # --- by how much ----------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """The tournament bots against the compiled originals: whole cross-table and throws a second, in one run.
 
-    python scripts/bench/rrps.py [--matches 1 16] [--repeats 5] [--bots greenberg boom …] [--out rrps.json] [--core 0]
+    python scripts/bench/rrps.py [--matches 1 16] [--repeats 5] [--core 0] [--out FILE]
 
 Peer: `open-spiel`'s compiled bots (one thread), stepped through its own `evaluate_bots` on every pair of `--bots`
 (default: all). Ours: the same table as one scan, every ordered pair `--matches` times, compilation apart. A throw is one
@@ -68,7 +68,7 @@ def cross_table(names: list[str], matches: int, repeats: int) -> dict[str, float
         "seconds": statistics.median(seconds),
         "throws_per_second": throws / statistics.median(seconds),
         "compile_seconds": compile_seconds,
-        "peak_bytes": compiled.memory_analysis().temp_size_in_bytes,
+        "scratch_bytes": getattr(compiled.memory_analysis(), "temp_size_in_bytes", 0),
     }
 
 
@@ -131,20 +131,22 @@ def main() -> None:
         seconds = statistics.median(compiled_originals(names) for _ in range(max(1, args.repeats // 2)))
         peer = len(names) * (len(names) + 1) / 2 * 1000 / seconds
         result["peer"] = {"seconds": seconds, "throws_per_second": peer}
-        table.add_row("compiled originals, each pair once, one thread", f"{seconds:.1f}", f"{peer / 1e3:.1f}", "1", "", "")
+        table.add_row(
+            "compiled originals, each pair once, one thread", f"{seconds:.1f}", f"{peer / 1e3:.1f}", "1", "", ""
+        )
     for matches in args.matches:
         row = cross_table(names, matches, args.repeats)
         result[f"table_{matches}"] = row
         ratio = f"{row['throws_per_second'] / peer:.2f}" if peer else ""
-        speed, scratch = f"{row['throws_per_second'] / 1e3:.1f}", f"{row['peak_bytes'] / 1e6:.0f}"
-        label = f"ours, each ordered pair × {matches}"
+        speed, scratch = f"{row['throws_per_second'] / 1e3:.1f}", f"{row['scratch_bytes'] / 1e6:.0f}"
+        label = f"ours, each ordered pair x {matches}"
         table.add_row(label, f"{row['seconds']:.1f}", speed, ratio, f"{row['compile_seconds']:.0f}", scratch)
     console.print(table)
     speeds = {name: single_bot(name, 256, args.repeats) for name in names}
     result["throws_per_second"] = speeds
     single = Table("bot", "M throws/s", title="each bot alone, 256 matches against random moves")
-    for name, speed in sorted(speeds.items(), key=lambda item: item[1]):
-        single.add_row(name, f"{speed / 1e6:.2f}")
+    for name in sorted(names, key=lambda name: speeds[name]):
+        single.add_row(name, f"{speeds[name] / 1e6:.2f}")
     console.print(single)
     if args.out:
         args.out.write_text(json.dumps(result, indent=2) + "\n")

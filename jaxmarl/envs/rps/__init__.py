@@ -2,7 +2,7 @@
 
 from jaxmarl.envs.rps.bots import BOTS, Bot, get_bot
 from jaxmarl.envs.rps.repeated import RepeatedRPS, RPSParams, RPSState
-from jaxmarl.envs.rps.versus import bot_players, repeated_rps_versus
+from jaxmarl.envs.rps.versus import bot_players, repeated_rps_versus, split_bots
 
 __all__ = [
     "BOTS",
@@ -13,4 +13,5 @@ __all__ = [
     "bot_players",
     "get_bot",
     "repeated_rps_versus",
+    "split_bots",
 ]

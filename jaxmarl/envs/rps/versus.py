@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable
 
+import numpy as np
+
+from jaxmarl.core.checks import require_int
 from jaxmarl.core.registry import register
 from jaxmarl.core.seating import Player
 from jaxmarl.core.wrappers import AgainstPolicies
@@ -30,6 +33,17 @@ def repeated_rps_versus(
     """
     env = RepeatedRPS(num_throws=num_throws, recall=recall, layout=layout, append_time=append_time)
     return AgainstPolicies(env, policies=(get_bot(bot).policy,), seat=seat, view=env.moves_view)
+
+
+def split_bots(seed: int, held_out: int = 10) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """A random split of the bots: names to train against, and `held_out` names to be met only in evaluation.
+
+    Raises:
+        ValueError: `held_out` leaves no bot on one of the sides.
+    """
+    require_int("held_out", held_out, 1, len(BOTS) - 1)
+    unseen = set(np.random.default_rng(seed).choice(list(BOTS), held_out, replace=False).tolist())
+    return tuple(name for name in BOTS if name not in unseen), tuple(name for name in BOTS if name in unseen)
 
 
 def bot_players(env: RepeatedRPS, names: Iterable[str] | None = None) -> tuple[Player, ...]:

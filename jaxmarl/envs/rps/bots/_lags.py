@@ -14,6 +14,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Int, Int8, Int16, Int32, UInt32
 
 from jaxmarl.envs.rps.bots import _bits
+from jaxmarl.envs.rps.bots.base import highest
 
 # throws remembered: a tournament match; in a longer one the oldest are forgotten (a power of two, for `highest`)
 SPAN = 1024
@@ -49,14 +50,6 @@ def observe(lags: Lags, moves: Int32[Array, " 2"]) -> Lags:
 
     past = jnp.concatenate([code[None], lags.past[:-1]])
     return Lags(past, longer(lags.own, 3), longer(lags.opponent, _OWN))
-
-
-def highest(x: Int[Array, "*rows entries"]) -> Int[Array, "*rows"]:
-    """The maximum over the last axis, by halves: vector instructions where `jnp.max` is a scalar loop on CPUs."""
-    while x.shape[-1] > 16 and x.shape[-1] % 2 == 0:
-        half = x.shape[-1] // 2
-        x = jnp.maximum(x[..., :half], x[..., half:])
-    return jnp.max(x, axis=-1)
 
 
 def longest(lags: Lags, ages: tuple[int, ...]) -> Int32[Array, "ages 3"]:

@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Int, Int32, UInt32
 
-from jaxmarl.envs.rps.bots.base import beat, lose_to
+from jaxmarl.envs.rps.bots.base import beat, highest, lose_to
 
 
 class Scores(NamedTuple):
@@ -71,13 +71,5 @@ def leaders(
     moves = jnp.stack([predictions, beat(predictions), lose_to(predictions)]).astype(jnp.int32)
     # one integer holds score, rank and move: its maximum is found faster than the place of a maximum
     low = 4 * (511 - rank.astype(np.int32)) + moves
-    keys = jnp.stack([_maximum(jnp.max((table << 11) + low, axis=0)) for table in tables])
+    keys = jnp.stack([highest(jnp.max((table << 11) + low, axis=0)) for table in tables])
     return keys >> 11, keys & 3
-
-
-def _maximum(x):
-    # halves are compared in full vectors, a reduction of the last axis is not
-    while x.shape[-1] % 2 == 0:
-        half = x.shape[-1] // 2
-        x = jnp.maximum(x[..., :half], x[..., half:])
-    return jnp.max(x, axis=-1)

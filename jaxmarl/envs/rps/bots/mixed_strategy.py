@@ -51,4 +51,6 @@ def _act(params, memory, obs, chance):
     return moves[used], Memory(weights, used, obs, follows, counts)
 
 
-BOT = bot("mixed_strategy", _init, _act, "one of four predictors, drawn by their success", act_draws=2, author="Thad Frogley")
+BOT = bot(
+    "mixed_strategy", _init, _act, "one of four predictors, drawn by their success", act_draws=2, author="Thad Frogley"
+)
