@@ -93,9 +93,10 @@ def add_in_turn(
         The new table, and the work space.
     """
     counts = counts.at[row, column].add(1)
-    n = counts[row, column].astype(error.dtype)
+    n = counts[row, column]
     share = -jnp.expm1(n * jnp.log1p(jnp.asarray(-step_size, error.dtype))) / n
-    return table.at[row, column].add(share * error), counts.at[row, column].set(0)
+    # taking away what was read orders the reading before the clearing; else XLA would copy the whole work space
+    return table.at[row, column].add(share * error), counts.at[row, column].add(-jnp.minimum(n, 1))
 
 
 def _decimal(digits: UInt32[Array, "*batch digits"]) -> UInt32[Array, "*batch"]:

@@ -10,7 +10,6 @@ import pytest
 from jaxmarl.core.chance import Integers
 from jaxmarl.envs.rps import BOTS
 from jaxmarl.envs.rps.bots import tables
-from jaxmarl.envs.rps.bots.base import score
 
 GOLDEN = np.load(Path(__file__).parent.parent / "data" / "rrps_golden.npz")
 NAMES = list(GOLDEN["names"])
@@ -33,8 +32,8 @@ def golden_match(name: str, k: int):
     return GOLDEN["moves"][index, k].astype(np.int32), opponent.astype(np.int32), stream, first
 
 
-def replay(name: str):
-    """The bot's moves `[9, 1000]` when fed the recorded history and draws."""
+def replay(name: str, free: bool = False):
+    """The bot's moves `[9, 1000]` when fed the recorded draws and history; `free`: with its own moves as they come."""
     policy = BOTS[name].policy
     num_init, num_act = spec_size(policy.init_chance), spec_size(policy.act_chance)
     obs, act_draws, init_draws = [], [], []
@@ -50,12 +49,14 @@ def replay(name: str):
     @jax.jit
     @jax.vmap
     def play(obs, act_draws, init_draws):
-        def throw(memory, x):
-            move, memory = policy.act((), memory, x[0], x[1] if num_act else ())
-            return memory, move
+        def throw(carry, x):
+            memory, last = carry
+            seen = x[0].at[0].set(last) if free else x[0]
+            move, memory = policy.act((), memory, seen, x[1] if num_act else ())
+            return (memory, move), move
 
         memory = policy.init(init_draws if num_init else ())
-        return jax.lax.scan(throw, memory, (obs, act_draws))[1]
+        return jax.lax.scan(throw, (memory, jnp.int32(-1)), (obs, act_draws))[1]
 
     return np.asarray(play(jnp.asarray(np.stack(obs), jnp.int32), np.stack(act_draws), np.stack(init_draws)))
 
@@ -66,6 +67,15 @@ def test_every_golden_move_is_equal(name):
     assert moves.dtype == np.int32
     mismatches = int((moves != GOLDEN["moves"][NAMES.index(name)]).sum())
     assert mismatches <= ALLOWED_MISMATCHES.get(name, 0), f"{mismatches} of 9000 moves differ"
+
+
+@pytest.mark.parametrize("name", [name for name in BOTS if name not in ALLOWED_MISMATCHES])
+def test_free_play_reproduces_the_matches_and_their_returns(name):
+    moves, index = replay(name, free=True), NAMES.index(name)
+    opponents = np.concatenate([GOLDEN["opp_fixed"], GOLDEN["opp_live"][index]]).astype(int)
+    results = (moves - opponents + 1) % 3 - 1
+    np.testing.assert_array_equal(results.sum(axis=1), GOLDEN["returns"][index])
+    np.testing.assert_array_equal(moves, GOLDEN["moves"][index])
 
 
 @pytest.mark.parametrize("name", BOTS)
@@ -86,40 +96,3 @@ def test_tables_equal_the_record():
         (tables.VOTES, "robertot_vote"),
     ]:
         assert np.array_equal(ours, GOLDEN[theirs]), theirs
-
-
-# published returns of the row over 1000 throws
-DETERMINISTIC = ("rockbot", "rotatebot", "copybot", "freqbot2", "pibot", "debruijn81", "textbot", "multibot")
-RETURNS = [
-    [0, 0, -1000, -999, 11, 0, 185, -999],
-    [0, 0, -1, 0, 11, -21, 11, -997],
-    [1000, 1, 0, 600, -22, 1, 74, -997],
-    [999, 0, -600, 0, -30, -128, 185, -999],
-    [-11, -11, 22, 30, 0, 1, -81, 20],
-    [0, 21, -1, 128, -1, 0, 23, 50],
-    [-185, -11, -74, -185, 81, -23, 0, -123],
-    [999, 997, 997, 999, -20, -50, 123, 0],
-]
-
-
-def test_deterministic_bots_return_exactly_the_published_table():
-    policies = [BOTS[name].policy for name in DETERMINISTIC]
-    count = len(policies)
-
-    def throw(carry, _):
-        memories, moves = carry  # moves[i, j]: of bot i against bot j
-        obs = jnp.stack([moves, moves.T], axis=-1)
-        acted = [
-            jax.vmap(lambda memory, obs, policy=policy: policy.act((), memory, obs, ()), axis_size=count)(memory, row)
-            for policy, memory, row in zip(policies, memories, obs, strict=True)
-        ]
-        moves = jnp.stack([move for move, _ in acted])
-        return ([memory for _, memory in acted], moves), score(moves, moves.T)
-
-    def repeat(leaf):
-        return jnp.broadcast_to(leaf, (count, *leaf.shape))
-
-    memories = [jax.tree.map(repeat, policy.init(())) for policy in policies]
-    start = memories, jnp.full((count, count), -1, jnp.int32)
-    _, scores = jax.jit(lambda start: jax.lax.scan(throw, start, length=1000))(start)
-    assert np.array_equal(scores.sum(0), RETURNS)
