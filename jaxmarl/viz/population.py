@@ -134,7 +134,8 @@ def _draw_curve(axes: Axes, curve: Curve) -> None:
     """Mean return over the population and return against the worst member, by environment steps."""
     steps, worst = curve["steps"], -curve["within_pop_expl"]
     axes.axhline(0, color=style.FAINT, linewidth=0.8)
-    lines = [("whole population", curve["population_return"], style.ACCENT), ("worst opponent", worst, style.LOSS)]
+    noisy = "worst opponent (of noisy means: biased down)"
+    lines = [("whole population", curve["population_return"], style.ACCENT), (noisy, worst, style.LOSS)]
     marker = "o" if len(steps) < 3 else None
     for label, values, colour in lines:
         axes.plot(steps, values, color=colour, linewidth=1.8, marker=marker, label=label, solid_capstyle="round")
@@ -146,5 +147,4 @@ def _draw_curve(axes: Axes, curve: Curve) -> None:
     axes.set_ylabel("mean return", fontsize=style.BODY)
     axes.legend(loc="best", fontsize=style.SMALL, frameon=False)
     first, last = (plain_number(curve["population_return"][i]) for i in (0, -1))
-    low, high = (plain_number(worst[i]) for i in (0, -1))
-    style.panel_title(axes, style.minus(f"Average {first} → {last}; worst opponent {low} → {high}"))
+    style.panel_title(axes, style.minus(f"Average {first} → {last} in training"))
