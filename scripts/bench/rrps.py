@@ -3,8 +3,9 @@
     python scripts/bench/rrps.py [--matches 1 16] [--repeats 5] [--core 0] [--out FILE]
 
 Peer: `open-spiel`'s compiled bots (one thread), stepped through its own `evaluate_bots` on every pair of `--bots`
-(default: all). Ours: the same table as one scan, every ordered pair `--matches` times, compilation apart. A throw is one
-joint move of a match. The second table times each bot alone against random moves, 256 matches at once.
+(default: all). Ours: the same table, every ordered pair `--matches` times in scans of `--per-call` matches a pair,
+compilation apart. A throw is one joint move of a match. The second table has each bot alone: the compiled one against
+randbot, ours in 256 matches at once against random moves.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from typing import Any
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--matches", type=int, nargs="*", default=[1, 16], help="matches of each ordered pair")
+    parser.add_argument("--per-call", type=int, default=1, help="matches of a pair in one scan")
     parser.add_argument("--repeats", type=int, default=5, help="timed calls; the median counts")
     parser.add_argument("--bots", nargs="*", help="a subset of the bots")
     parser.add_argument("--skip-peer", action="store_true", help="do not time the compiled originals")
@@ -27,23 +29,24 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def compiled_originals(names: list[str], num_throws: int = 1000) -> float:
-    """Seconds of one match of every unordered pair, self-matches included, by the compiled bots."""
-    import numpy as np
+def compiled_match(row: str, column: str, num_throws: int = 1000) -> float:
+    """Seconds of one match of two compiled bots."""
     import pyspiel
 
     game = pyspiel.create_repeated_game("matrix_rps", {"num_repetitions": num_throws})
-    rng = np.random.default_rng(0)
+    bots = [pyspiel.make_roshambo_bot(0, row), pyspiel.make_roshambo_bot(1, column)]
     started = time.perf_counter()
-    for i, row in enumerate(names):
-        for column in names[i:]:
-            bots = [pyspiel.make_roshambo_bot(0, row), pyspiel.make_roshambo_bot(1, column)]
-            pyspiel.evaluate_bots(game.new_initial_state(), bots, int(rng.integers(2**31)))
+    pyspiel.evaluate_bots(game.new_initial_state(), bots, 0)
     return time.perf_counter() - started
 
 
-def cross_table(names: list[str], matches: int, repeats: int) -> dict[str, float]:
-    """Compile seconds, and median seconds of `matches` matches of every ordered pair."""
+def compiled_table(names: list[str]) -> float:
+    """Seconds of one match of every unordered pair, self-matches included, by the compiled bots."""
+    return sum(compiled_match(row, column) for i, row in enumerate(names) for column in names[i:])
+
+
+def cross_table(names: list[str], matches: int, per_call: int, repeats: int) -> dict[str, float]:
+    """Compile seconds, and median seconds of `matches` matches of every ordered pair, `per_call` of them at once."""
     import jax
     import numpy as np
 
@@ -54,7 +57,7 @@ def cross_table(names: list[str], matches: int, repeats: int) -> dict[str, float
     env = RepeatedRPS()
     index = np.arange(len(names))
     profiles = np.stack(np.meshgrid(index, index, indexing="ij"), axis=-1).reshape(-1, 2)
-    seating = Seating(env, bot_players(env, names), np.repeat(profiles, matches, axis=0))
+    seating = Seating(env, bot_players(env, names), np.repeat(profiles, per_call, axis=0))
 
     def call(key):
         return play_seating(seating, seating.params, key, env.default_params, env.num_throws)
@@ -62,8 +65,9 @@ def cross_table(names: list[str], matches: int, repeats: int) -> dict[str, float
     started = time.perf_counter()
     compiled = jax.jit(call).lower(jax.random.key(0)).compile()
     compile_seconds = time.perf_counter() - started
-    seconds = [timed(compiled, jax.random.key(i)) for i in range(repeats)]
-    throws = len(profiles) * matches * env.num_throws
+    calls = -(-matches // per_call)
+    seconds = [sum(timed(compiled, jax.random.key(i * calls + k)) for k in range(calls)) for i in range(repeats)]
+    throws = len(profiles) * calls * per_call * env.num_throws
     return {
         "seconds": statistics.median(seconds),
         "throws_per_second": throws / statistics.median(seconds),
@@ -128,14 +132,14 @@ def main() -> None:
     table = Table("", "seconds", "k throws/s", "ratio", "compile s", "scratch MB", title=f"{len(names)} bots, {device}")
     peer = None
     if not args.skip_peer:
-        seconds = statistics.median(compiled_originals(names) for _ in range(max(1, args.repeats // 2)))
+        seconds = statistics.median(compiled_table(names) for _ in range(args.repeats))
         peer = len(names) * (len(names) + 1) / 2 * 1000 / seconds
         result["peer"] = {"seconds": seconds, "throws_per_second": peer}
         table.add_row(
             "compiled originals, each pair once, one thread", f"{seconds:.1f}", f"{peer / 1e3:.1f}", "1", "", ""
         )
     for matches in args.matches:
-        row = cross_table(names, matches, args.repeats)
+        row = cross_table(names, matches, args.per_call, args.repeats)
         result[f"table_{matches}"] = row
         ratio = f"{row['throws_per_second'] / peer:.2f}" if peer else ""
         speed, scratch = f"{row['throws_per_second'] / 1e3:.1f}", f"{row['scratch_bytes'] / 1e6:.0f}"
@@ -144,9 +148,14 @@ def main() -> None:
     console.print(table)
     speeds = {name: single_bot(name, 256, args.repeats) for name in names}
     result["throws_per_second"] = speeds
-    single = Table("bot", "M throws/s", title="each bot alone, 256 matches against random moves")
+    single = Table("bot", "compiled k throws/s", "ours k throws/s", "ratio", title="each bot alone")
     for name in sorted(names, key=lambda name: speeds[name]):
-        single.add_row(name, f"{speeds[name] / 1e6:.2f}")
+        cells = ["", f"{speeds[name] / 1e3:.0f}", ""]
+        if peer:
+            seconds = statistics.median(compiled_match(name, "randbot") for _ in range(args.repeats))
+            result.setdefault("compiled_throws_per_second", {})[name] = 1000 / seconds
+            cells = [f"{1 / seconds:.0f}", cells[1], f"{speeds[name] * seconds / 1000:.1f}"]
+        single.add_row(name, *cells)
     console.print(single)
     if args.out:
         args.out.write_text(json.dumps(result, indent=2) + "\n")

@@ -1,0 +1,64 @@
+"""The published table of the 43 rock-paper-scissors bots with our numbers beside it.
+
+    python scripts/reproduce/rrps_table.py [--table cross_table.json] [--agent runs/NAME …]
+
+Ours is the cross-table that comes with the project (1000 matches a pair; `jaxmarl evaluate rrps --cross-table` plays it
+anew), and the reports of trained agents where `--agent` names their runs. Published: Lanctot et al., "Population-based
+Evaluation in Repeated Rock-Paper-Scissors as a Benchmark for Multiagent Reinforcement Learning", TMLR 2023.
+"""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from jaxmarl.evaluation import load_report
+from jaxmarl.experiments.rrps_table import SHIPPED, load_cross_table
+
+PUBLISHED = Path(__file__).parents[2] / "tests" / "data" / "rrps_published_scores.csv"
+LEARNED = {"PopRL (best learned agent)": (258.00, 10.98, 247.02)}
+"""Published agents: PopulationReturn, WithinPopExpl, AggregateScore."""
+
+
+@dataclass
+class Args:
+    """The published table of the rock-paper-scissors bots with our numbers beside it."""
+
+    table: Path = SHIPPED
+    """A cross-table of our bots."""
+    agent: tuple[Path, ...] = ()
+    """Runs whose reports are added."""
+
+
+def main(args: Args) -> None:
+    """Prints the table."""
+    ours = load_cross_table(args.table)
+    scores = {score.name: score for score in ours.scores}
+    titles = ("bot", "Return", "ours", "Expl", "ours", "Aggregate", "ours", "worst opponent", "ours")
+    table = Table(*titles, title=f"published (1000 matches a pair) and ours ({ours.num_matches})")
+    with PUBLISHED.open() as file:
+        for row in csv.DictReader(file):
+            mine = scores[row["name"]]
+            cells = []
+            for name in ("population_return", "within_pop_expl", "aggregate_score"):
+                cells += [f"{float(row[name]):.1f}", f"{getattr(mine, name):.1f}"]
+            table.add_row(row["name"], *cells, row["worst_opponent"], mine.worst_opponent)
+    table.add_section()
+    for name, figures in LEARNED.items():
+        table.add_row(name, *(cell for figure in figures for cell in (f"{figure:.1f}", "")))
+    for run in args.agent:
+        report = load_report(run)
+        plain = report.score.plain
+        figures = plain.population_return, plain.within_pop_expl, plain.aggregate_score
+        cells = [cell for figure in figures for cell in ("", f"{figure:.1f}")]
+        table.add_row(f"{run.name} ({report.num_matches} matches)", *cells, "", report.worst_opponent)
+    console = Console()
+    console.width = max(console.width, 120)
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Args))
