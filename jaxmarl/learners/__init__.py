@@ -2,5 +2,15 @@
 
 from jaxmarl.learners.base import Learner, over_seeds
 from jaxmarl.learners.ppo import PPOConfig, ppo
+from jaxmarl.learners.tabular import QLearningConfig, RegretMatchingConfig, q_learning, regret_matching
 
-__all__ = ["Learner", "PPOConfig", "over_seeds", "ppo"]
+__all__ = [
+    "Learner",
+    "PPOConfig",
+    "QLearningConfig",
+    "RegretMatchingConfig",
+    "over_seeds",
+    "ppo",
+    "q_learning",
+    "regret_matching",
+]

@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
-from jaxtyping import Array, PyTree
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
 
 from jaxmarl.core.checks import require_int
 from jaxmarl.core.policy import Policy
+from jaxmarl.core.rollout import BatchedEnv
 
 Metrics = dict[str, Array]
 
@@ -44,3 +46,11 @@ def over_seeds(learner: Learner, num_seeds: int) -> Learner:
         update=jax.vmap(learner.update),
         steps_per_update=num_seeds * learner.steps_per_update,
     )
+
+
+def reward_metrics(env: BatchedEnv, reward: Float[Array, "T B N"]) -> Metrics:
+    """Mean reward a step: `reward` over the kinds of instance (opponents), `reward_worst` against the worst of them."""
+    labels, length = env.labels, env.num_labels
+    per_env = jnp.mean(reward, axis=(0, 2))
+    per_label = jnp.bincount(labels, weights=per_env, length=length) / jnp.bincount(labels, length=length)
+    return {"reward": jnp.mean(per_label), "reward_worst": jnp.min(per_label)}

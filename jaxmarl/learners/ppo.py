@@ -19,7 +19,7 @@ from jaxmarl.core.checks import require, require_int
 from jaxmarl.core.policy import MaskedObs, Policy, categorical
 from jaxmarl.core.rollout import Actor, BatchedEnv, RolloutState, Trajectory, check_num_steps, rollout, start_rollout
 from jaxmarl.core.spaces import Discrete
-from jaxmarl.learners.base import Learner, Metrics
+from jaxmarl.learners.base import Learner, Metrics, reward_metrics
 from jaxmarl.learners.networks import RecurrentActorCritic
 from jaxmarl.learners.returns import gae
 
@@ -253,16 +253,11 @@ class _PPO:
 
     def _rollout_metrics(self, trajectory: Trajectory) -> Metrics:
         """Mean reward a step, overall and against the worst kind of opponent, and returns of ended episodes."""
-        labels = self.env.labels
-        per_env = jnp.mean(trajectory.reward, axis=(0, 2))
-        count = jnp.bincount(labels, length=self.env.num_labels)
-        per_label = jnp.bincount(labels, weights=per_env, length=self.env.num_labels) / count
         done = (trajectory.terminated | trajectory.truncated)[..., None]
         ended = jnp.sum(done) * self.env.num_agents
         total = jnp.sum(jnp.where(done, trajectory.episode_return, 0.0))
         return {
-            "reward": jnp.mean(per_label),
-            "reward_worst": jnp.min(per_label),
+            **reward_metrics(self.env, trajectory.reward),
             "episode_return": total / ended,  # NaN where no episode ended
         }
 

@@ -6,7 +6,7 @@ Source of both: Lanctot et al., "Population-based Evaluation in Repeated RPS", T
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +19,10 @@ from jaxmarl.core.policy import Policy, categorical
 from jaxmarl.core.rollout import BatchedEnv, check_num_steps
 from jaxmarl.core.vector import VectorEnv
 from jaxmarl.envs.rps.repeated import RepeatedRPS, RPSParams
-from jaxmarl.learners.base import Learner, Metrics
+from jaxmarl.learners.base import Learner, Metrics, reward_metrics
 from jaxmarl.learners.tables import NUM_MOVES, Contexts, add_in_turn
+
+LAST_STEP = 2**30  # where the count of agent steps stops, far past the end of any schedule
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class QLearningConfig:
         require(0 < self.step_size <= 1, "step_size", self.step_size, "in (0, 1]")
         for name in ("discount", "epsilon_start", "epsilon_end"):
             require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "in [0, 1]")
-        require_int("epsilon_steps", self.epsilon_steps, 1, 2**30)
+        require_int("epsilon_steps", self.epsilon_steps, 1, LAST_STEP)
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,10 @@ class TabularState:
 def q_learning(env: BatchedEnv, config: QLearningConfig, env_params: PyTree = None) -> Learner:
     """Q-learning with one table for all lanes of `env`; its policy is greedy, with uniform ties.
 
+    The lanes of a fixed-horizon environment end together, and nothing is worth anything after the last throw: with `n`
+    lanes in one context its value falls by the share `1 - (1 - α)ⁿ` at once, which a discount near one makes large
+    beside the differences of moves. Few lanes a context, long matches and a stop in mid-match keep that small.
+
     Args:
         env: a `VectorEnv` or `PopulationEnv` of `RepeatedRPS(layout="moves")` that shows `config.recall` throws.
         config: settings.
@@ -151,49 +157,32 @@ class _Step(NamedTuple):
     ended: Bool[Array, "B 1"]
 
 
-class _Rule(Protocol):
-    """How a table is read and changed."""
-
-    @property
-    def config(self) -> QLearningConfig | RegretMatchingConfig: ...
-    @property
-    def env_params(self) -> PyTree: ...
-    @property
-    def contexts(self) -> Contexts: ...
-
-    def start(self) -> tuple[Float[Array, "rows 3"], PyTree]:
-        """Table and work space before any step."""
-
-    def epsilon(self, elapsed: Int32[Array, ""]) -> Float[Array, ""]:
-        """Probability of a uniform move in training."""
-
-    def strategy(self, rows: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3"]:
-        """Probabilities of the moves, unexplored."""
-
-    def learn(self, table, counts, step: _Step) -> tuple[Float[Array, "rows 3"], PyTree]:
-        """The table and work space after a step of all lanes."""
-
-
 @dataclass(frozen=True, eq=False)
 class _QLearning:
+    """How a table of action values is started, read and changed."""
+
     config: QLearningConfig
     env_params: PyTree
     contexts: Contexts
 
     def start(self):
+        """Table and work space before any step."""
         shape = self.contexts.size, NUM_MOVES
         return jnp.zeros(shape, jnp.float32), jnp.zeros(shape, jnp.int32)
 
     def epsilon(self, elapsed):
+        """Probability of a uniform move in training, after `elapsed` agent steps."""
         config = self.config
         done = jnp.minimum(elapsed.astype(jnp.float32) / config.epsilon_steps, 1.0)
         return config.epsilon_start + done * (config.epsilon_end - config.epsilon_start)
 
     def strategy(self, rows):
+        """Probabilities of the moves where nothing is explored."""
         best = rows == jnp.max(rows, axis=-1, keepdims=True)
         return best / jnp.sum(best, axis=-1, keepdims=True, dtype=jnp.float32)
 
     def learn(self, table, counts, step):
+        """Table and work space after a step of all lanes."""
         following = jnp.where(step.ended, 0.0, jnp.max(table[step.next_context], axis=-1))
         value = jnp.take_along_axis(step.rows, step.action[..., None], axis=-1)[..., 0]
         error = step.reward + self.config.discount * following - value
@@ -202,6 +191,8 @@ class _QLearning:
 
 @dataclass(frozen=True, eq=False)
 class _RegretMatching:
+    """How a table of summed regrets is started, read and changed."""
+
     config: RegretMatchingConfig
     env_params: PyTree
     contexts: Contexts
@@ -227,7 +218,7 @@ class _RegretMatching:
         return table.at[step.context].add(regret), counts
 
 
-def _learner(env: BatchedEnv, rule: _Rule, name: str) -> Learner:
+def _learner(env: BatchedEnv, rule: _QLearning | _RegretMatching, name: str) -> Learner:
     """The learner that applies `rule` to every step of `env`."""
     config, contexts, env_params = rule.config, rule.contexts, rule.env_params
     lanes = env.num_envs, env.num_agents
@@ -248,7 +239,7 @@ def _learner(env: BatchedEnv, rule: _Rule, name: str) -> Learner:
         following = contexts.index(obs)
         step = _Step(context, rows, chosen, action, reward, obs[..., 1], following, ended[:, None])
         table, counts = rule.learn(table, counts, step)
-        elapsed = jnp.minimum(elapsed + lanes[0] * lanes[1], 2**30)
+        elapsed = jnp.minimum(elapsed + lanes[0] * lanes[1], LAST_STEP)
         return (table, counts, env_state, elapsed, following), reward
 
     def update(state: TabularState) -> tuple[TabularState, Metrics]:
@@ -257,7 +248,7 @@ def _learner(env: BatchedEnv, rule: _Rule, name: str) -> Learner:
         carry = state.table, state.counts, env_state, state.elapsed, contexts.index(obs)
         carry, rewards = jax.lax.scan(throw, carry, jax.random.split(steps_key, config.steps_per_update))
         table, counts, env_state, elapsed, _ = carry
-        metrics = {**_reward_metrics(env, rewards), "epsilon": rule.epsilon(elapsed)}
+        metrics = {**reward_metrics(env, rewards), "epsilon": rule.epsilon(elapsed)}
         return TabularState(table, counts, env_state, elapsed, key), metrics
 
     def act(table, memory, obs, chance):
@@ -272,21 +263,13 @@ def _learner(env: BatchedEnv, rule: _Rule, name: str) -> Learner:
     )
 
 
-def _reward_metrics(env: BatchedEnv, rewards: Float[Array, "T B N"]) -> Metrics:
-    """Mean reward a step, overall and against the worst kind of opponent."""
-    per_env, length = jnp.mean(rewards, axis=(0, 2)), env.num_labels
-    count = jnp.bincount(env.labels, length=length)
-    per_label = jnp.bincount(env.labels, weights=per_env, length=length) / count
-    return {"reward": jnp.mean(per_label), "reward_worst": jnp.min(per_label)}
-
-
 def _prepare(
     env: BatchedEnv, config: QLearningConfig | RegretMatchingConfig, env_params: PyTree
 ) -> tuple[PyTree, Contexts]:
     """Params and contexts, once `env` is known to be a batch of the right game."""
     game = env.env
-    right = isinstance(game, RepeatedRPS) and game.layout == "moves"
-    require(right, "env", game, "a batch of RepeatedRPS(layout='moves')")
+    if not isinstance(game, RepeatedRPS) or game.layout != "moves":
+        raise ValueError(f"env must be a batch of RepeatedRPS(layout='moves'), got {game!r}")
     separate = isinstance(env, VectorEnv) and env.stacked_params
     require(not separate, "env", "stacked params", "a batch with the same params, since all lanes share one table")
     require_int("recall", config.recall, 0, game.recall)

@@ -115,9 +115,12 @@ def test_wrong_arguments_are_refused():
         cross_play(ENV, [bots], jax.random.key(0), 1)
 
 
-def test_every_bot_plays():
-    """All of them in one scan, short: finite returns that mirror each other."""
-    env = RepeatedRPS(num_throws=30)
-    result = cross_play(env, bot_players(env), jax.random.key(4), 1)
-    assert result.returns.shape == (len(BOTS), len(BOTS), 1, 2)
-    np.testing.assert_array_equal(result.returns[..., 0], -result.returns[..., 1])
+def test_every_bot_plays_whatever_the_recall():
+    """All of them in one scan, short: returns mirror each other, and a longer observation changes nothing."""
+    played = []
+    for recall in (1, 3):
+        env = RepeatedRPS(num_throws=30, recall=recall)
+        played.append(cross_play(env, bot_players(env), jax.random.key(4), 1).returns)
+    assert played[0].shape == (len(BOTS), len(BOTS), 1, 2)
+    np.testing.assert_array_equal(played[0][..., 0], -played[0][..., 1])
+    np.testing.assert_array_equal(*played)

@@ -6,6 +6,9 @@ Hedge over their discounted payoffs, at several discounts, gives one mixed strat
 rotations are scored again by what they would have earned, and the best is played if that is significantly positive.
 Otherwise the move is uniform. (Simulation and rotation: D. Egnor, "Iocaine Powder", ICGA Journal 2000. Hedge: Freund
 & Schapire, 1997.)
+
+An opponent whose code is in the library is predicted by its own copy, so a score against the library's own bots is what
+simulation can reach, not what generalises; leave the opponent out (`exclude`) to measure that.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,8 +21,8 @@ from jaxtyping import Array, Float, Int8, Int32, PyTree
 
 from jaxmarl.core.chance import Chance, Uniform, repeat
 from jaxmarl.core.checks import require, require_int
-from jaxmarl.core.policy import Policy
-from jaxmarl.envs.rps.bots import BOTS, Bot, get_bot
+from jaxmarl.core.policy import Policy, categorical
+from jaxmarl.envs.rps.bots import BOTS, get_bot
 
 SEATS = 2
 MOVES = 3
@@ -51,7 +54,7 @@ class ExpertMemory(NamedTuple):
         outcomes: `[D, 2K, 3]`, discounted counts of `(base - opponent's move) mod 3`.
         strategies: `[D, 3]`, the mixed strategies of the coming throw.
         earned: `[D, 3]`, discounted payoffs of the strategies and their rotations.
-        spread: `[D, 3]`, the variance of those sums had the opponent been uniform.
+        spread: `[D]`, the variance of those sums had the opponents' moves been uniform.
     """
 
     bots: tuple[PyTree, ...]
@@ -59,50 +62,74 @@ class ExpertMemory(NamedTuple):
     outcomes: Float[Array, "D bases 3"]
     strategies: Float[Array, "D 3"]
     earned: Float[Array, "D 3"]
-    spread: Float[Array, "D 3"]
+    spread: Float[Array, " D"]
 
 
 def expert_params(
     discounts: Sequence[float] = (1.0, 0.98, 0.9),
-    rate: float = 1.0,
+    rate: float = 2.0,
     trust_discount: float = 0.98,
-    threshold: float = 1.0,
+    threshold: float = 1.5,
 ) -> ExpertParams:
-    """`ExpertParams` with the defaults tuned for the AggregateScore against the whole population."""
-    values = discounts, rate, trust_discount, threshold
+    """`ExpertParams`; the defaults were chosen by the AggregateScore against the whole population.
+
+    Raises:
+        ValueError: a discount outside [0, 1], or a rate that is negative or not finite.
+    """
+    fades = all(0 <= discount <= 1 for discount in discounts) and len(discounts) > 0
+    require(fades, "discounts", tuple(discounts), "numbers in [0, 1]")
+    require(0 <= trust_discount <= 1, "trust_discount", trust_discount, "in [0, 1]")
+    require(0 <= rate < float("inf"), "rate", rate, "finite and non-negative")
+    values = tuple(discounts), rate, trust_discount, threshold
     return ExpertParams(*(jnp.asarray(value, jnp.float32) for value in values))
 
 
 def expert_mixture(bots: Iterable[str] | None = None, exclude: Iterable[str] = (), num_discounts: int = 3) -> Policy:
-    policies = tuple(bot.policy for bot in _library(bots, exclude))
+    """A policy that plays what simulated bots, and what beats them, have earned in the match so far.
+
+    Its params are `ExpertParams`, its observation is layout `moves`. All bots of the library run at every throw, each
+    one's code once for both seats. Random bots are simulated with draws of their own.
+
+    Args:
+        bots: names of the library (default: all that there are).
+        exclude: names to leave out of it.
+        num_discounts: `D`, length of `ExpertParams.discounts`.
+
+    Raises:
+        ValueError: an unknown or repeated bot, or an empty library.
+    """
+    policies = tuple(get_bot(name).policy for name in _library(bots, exclude))
+    require_int("num_discounts", num_discounts, 1)
     num_bases = SEATS * len(policies)
 
     def init(chance: Chance) -> ExpertMemory:
-        started = tuple(jax.vmap(p.init, axis_size=SEATS)(drawn) for p, drawn in zip(policies, chance, strict=True))
-        table = jnp.zeros((num_discounts, MOVES))
         return ExpertMemory(
-            started,
-            jnp.zeros(num_bases, jnp.int8),
-            jnp.zeros((num_discounts, num_bases, MOVES)),
-            table + 1 / MOVES,
-            table,
-            table,
+            bots=tuple(jax.vmap(p.init, axis_size=SEATS)(drawn) for p, drawn in zip(policies, chance, strict=True)),
+            bases=jnp.zeros(num_bases, jnp.int8),
+            outcomes=jnp.zeros((num_discounts, num_bases, MOVES), jnp.float32),
+            strategies=jnp.full((num_discounts, MOVES), 1 / MOVES, jnp.float32),
+            earned=jnp.zeros((num_discounts, MOVES), jnp.float32),
+            spread=jnp.zeros(num_discounts, jnp.float32),
         )
 
-    def act(params, memory, obs, chance):
+    def act(params: ExpertParams, memory: ExpertMemory, obs, chance):
+        require(
+            params.discounts.shape == (num_discounts,), "discounts", params.discounts.shape, f"{num_discounts} long"
+        )
         drawn, unit = chance
         memory = _learn(params, memory, obs[1])
-        sides = jnp.stack([obs[:2], obs[1::-1]])
-        steps = [
-            jax.vmap(p.act, in_axes=(None, 0, 0, 0), axis_size=SEATS)((), m, sides, d)
-            for p, m, d in zip(policies, memory.bots, drawn, strict=True)
+        views = jnp.stack([obs[:2], obs[1::-1]])
+        simulated = [
+            jax.vmap(p.act, in_axes=(None, 0, 0, 0), axis_size=SEATS)((), own, views, d)
+            for p, own, d in zip(policies, memory.bots, drawn, strict=True)
         ]
-        bases = jnp.concatenate([move for move, _ in steps]).astype(jnp.int8)
-        strategies = _strategies(params, memory.outcomes, bases)
-        memory = memory._replace(bots=tuple(m for _, m in steps), bases=bases, strategies=strategies)
-        chosen = _choose(params, memory)
-        move = jnp.sum(jnp.cumsum(chosen)[:-1] <= unit, dtype=jnp.int32)
-        return move, memory
+        bases = jnp.concatenate([moves for moves, _ in simulated]).astype(jnp.int8)
+        memory = memory._replace(
+            bots=tuple(own for _, own in simulated),
+            bases=bases,
+            strategies=_strategies(params.rate, memory.outcomes, bases),
+        )
+        return categorical(jnp.log(_choose(params, memory)), unit), memory
 
     return Policy(
         init,
@@ -113,40 +140,48 @@ def expert_mixture(bots: Iterable[str] | None = None, exclude: Iterable[str] = (
     )
 
 
-def _learn(params, memory, other):
+def _learn(params: ExpertParams, memory: ExpertMemory, other: Int32[Array, ""]) -> ExpertMemory:
+    """The memory once the opponent's last move is known (-1: there was none)."""
     seen = other >= 0
-    fresh = jax.nn.one_hot(jnp.where(seen, (memory.bases - other) % MOVES, -1), MOVES)
-    outcomes = params.discounts[:, None, None] * memory.outcomes + fresh
-    x = memory.strategies
-    # payoff of rotation r of x against `other`: wins where move = other + 1
-    moves = jnp.arange(MOVES)
-    win = jnp.stack([x[:, (other + 1 - r) % MOVES] for r in range(MOVES)], 1)
-    lose = jnp.stack([x[:, (other + 2 - r) % MOVES] for r in range(MOVES)], 1)
-    pay = jnp.where(seen, win - lose, 0.0)
-    # variance for a uniform opponent
-    adv = jnp.roll(x, 1, axis=1) - jnp.roll(x, -1, axis=1)
-    var = jnp.where(seen, jnp.mean(adv**2, axis=1, keepdims=True), 0.0)
-    d = params.trust_discount
-    return memory._replace(outcomes=outcomes, earned=d * memory.earned + pay, spread=d * d * memory.spread + var)
+    outcome = jnp.where(seen, (memory.bases - other) % MOVES, -1)  # -1 encodes as zeros
+    outcomes = params.discounts[:, None, None] * memory.outcomes + jax.nn.one_hot(outcome, MOVES, dtype=jnp.float32)
+    payoff = _payoffs(memory.strategies)  # [D, opponent's move, rotation]
+    earned = params.trust_discount * memory.earned + jnp.where(seen, payoff[:, jnp.maximum(other, 0)], 0.0)
+    variance = jnp.where(seen, jnp.mean(payoff[..., 0] ** 2, axis=1), 0.0)
+    return memory._replace(outcomes=outcomes, earned=earned, spread=params.trust_discount**2 * memory.spread + variance)
 
 
-def _strategies(params, outcomes, bases):
-    # rotation r wins where the base's outcome was 1 - r, loses where 2 - r
-    score = jnp.stack([outcomes[..., (1 - r) % 3] - outcomes[..., (2 - r) % 3] for r in range(3)], -1)  # [D, 2K, r]
-    weights = jax.nn.softmax((params.rate * score).reshape(score.shape[0], -1), axis=-1).reshape(score.shape)
-    onehot = jax.nn.one_hot((bases[:, None] + jnp.arange(3)) % 3, 3)  # [2K, r, m]
-    return jnp.einsum("dkr,krm->dm", weights, onehot)
+def _payoffs(strategies: Float[Array, "D 3"]) -> Float[Array, "D 3 3"]:
+    """Expected payoff of each strategy against each move of the opponent, `[D, move, rotation of the strategy]`."""
+    move, rotation = jnp.arange(MOVES)[:, None], jnp.arange(MOVES)
+    return strategies[:, (move + 1 - rotation) % MOVES] - strategies[:, (move + 2 - rotation) % MOVES]
 
 
-def _choose(params, memory):
-    z = memory.earned / jnp.sqrt(memory.spread + 1.0)
-    best = jnp.argmax(z)
-    d, r = best // MOVES, best % MOVES
-    x = jnp.roll(memory.strategies[d], r)
-    return jnp.where(z.reshape(-1)[best] > params.threshold, x, 1 / MOVES)
+def _strategies(
+    rate: Float[Array, ""], outcomes: Float[Array, "D bases 3"], bases: Int8[Array, " bases"]
+) -> Float[Array, "D 3"]:
+    """Hedge over all bases and rotations, as probabilities of the coming move, one row a discount."""
+    rotation = jnp.arange(MOVES)
+    # a base that came `outcome` above the opponent's move would have won if rotated by 1 - outcome, lost by 2 - outcome
+    score = outcomes[..., (1 - rotation) % MOVES] - outcomes[..., (2 - rotation) % MOVES]
+    weights = jax.nn.softmax(rate * score, axis=(1, 2))
+    moves = jax.nn.one_hot((bases[:, None] + rotation) % MOVES, MOVES, dtype=jnp.float32)
+    return jnp.einsum("dkr,krm->dm", weights, moves)
 
 
-def _library(bots, exclude) -> list[Bot]:
-    names = list(BOTS if bots is None else bots)
-    left_out = [get_bot(n).name for n in exclude]
-    return [get_bot(n) for n in names if n not in left_out]
+def _choose(params: ExpertParams, memory: ExpertMemory) -> Float[Array, " 3"]:
+    """The strategy with the most significant earnings, rotated as they say; uniform where none is significant."""
+    # one throw is added to the variance, so that a single lucky throw is not yet significant
+    significance = memory.earned / jnp.sqrt(memory.spread + 1.0)[:, None]
+    best = jnp.argmax(significance)
+    strategy = memory.strategies[best // MOVES, (jnp.arange(MOVES) - best % MOVES) % MOVES]
+    return jnp.where(jnp.max(significance) > params.threshold, strategy, 1 / MOVES)
+
+
+def _library(bots: Iterable[str] | None, exclude: Iterable[str]) -> list[str]:
+    """Names of the bots to simulate."""
+    left_out = [get_bot(name).name for name in exclude]
+    names = [name for name in (BOTS if bots is None else bots) if name not in left_out]
+    require(len(names) > 0, "bots", names, "at least one bot")
+    require(len(set(names)) == len(names), "bots", names, "without repetition")
+    return names

@@ -75,9 +75,13 @@ def bot(
     competition: int = 1999,
 ) -> Bot:
     """A `Bot` from its functions `init(draws) -> memory` and `act(params, memory, obs, draws) -> (move, memory)`."""
+
+    def act_on_last(params, memory, obs, chance):
+        return act(params, memory, obs[:2], chance)  # a longer recall shows more, which no bot looks at
+
     policy = Policy(
         init,
-        act,
+        act_on_last,
         init_chance=draws(init_draws) if init_draws else (),
         act_chance=draws(act_draws) if act_draws else (),
         name=name,
