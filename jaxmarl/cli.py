@@ -50,14 +50,19 @@ def envs(name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="[NAME
 
 
 def _bot_table() -> Table:
-    from jaxmarl.envs.rps import BOTS
+    from jaxmarl.envs.rps import BOTS, bot_costs
 
+    costs, measured_on = bot_costs()
     title = "repeated rock-paper-scissors: entrants of the 1999 and 2000 programming competitions, and seed bots"
-    table = Table("bot", "what it does", "random", "bytes", "author", title=title)
-    table.columns[0].no_wrap = True
+    caption = f"bytes of memory a match; nanoseconds a throw, 256 matches at once ({measured_on})"
+    table = Table("bot", "what it does", "random", "bytes", "ns", "author", title=title, caption=caption)
+    for column in (0, 2, 3, 4):
+        table.columns[column].no_wrap = True
     for name, bot in BOTS.items():
         author = f"{bot.author}, {bot.competition}" if bot.entrant else "seed bot"
-        table.add_row(name, bot.summary, "" if bot.deterministic else "yes", str(bot.state_bytes), author)
+        table.add_row(
+            name, bot.summary, "" if bot.deterministic else "yes", str(bot.state_bytes), f"{costs[name]:.0f}", author
+        )
     return table
 
 

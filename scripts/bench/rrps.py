@@ -25,6 +25,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--bots", nargs="*", help="a subset of the bots")
     parser.add_argument("--skip-peer", action="store_true", help="do not time the compiled originals")
     parser.add_argument("--out", type=Path, help="write the figures to this JSON file")
+    parser.add_argument("--costs", type=Path, help="write the cost of a throw of each bot to this JSON file")
     parser.add_argument("--core", type=int, help="pin the process to this core")
     return parser.parse_args()
 
@@ -157,6 +158,9 @@ def main() -> None:
             cells = [f"{1 / seconds:.0f}", cells[1], f"{speeds[name] * seconds / 1000:.1f}"]
         single.add_row(name, *cells)
     console.print(single)
+    if args.costs:
+        costs = {name: round(1e9 / speed, 2) for name, speed in speeds.items()}
+        args.costs.write_text(json.dumps({"measured_on": device, "nanoseconds_a_throw": costs}, indent=1) + "\n")
     if args.out:
         args.out.write_text(json.dumps(result, indent=2) + "\n")
 

@@ -1,6 +1,8 @@
 """Repeated rock-paper-scissors against tournament bots: as an environment, and as players of a population."""
 
+import json
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 
@@ -49,3 +51,9 @@ def split_bots(seed: int, held_out: int = 10) -> tuple[tuple[str, ...], tuple[st
 def bot_players(env: RepeatedRPS, names: Iterable[str] | None = None) -> tuple[Player, ...]:
     """Bots as players of `env`, in the order of `names` (all bots where None)."""
     return tuple(Player(get_bot(name).policy, view=env.moves_view) for name in (BOTS if names is None else names))
+
+
+def bot_costs() -> tuple[dict[str, float], str]:
+    """Nanoseconds a throw of every bot, and where `scripts/bench/rrps.py --costs` measured them."""
+    data = json.loads((Path(__file__).parent / "bot_costs.json").read_text())
+    return data["nanoseconds_a_throw"], data["measured_on"]
