@@ -96,3 +96,8 @@ def test_tables_equal_the_record():
         (tables.VOTES, "robertot_vote"),
     ]:
         assert np.array_equal(ours, GOLDEN[theirs]), theirs
+
+
+def test_names_are_the_published_ids():
+    assert list(BOTS) == [str(name) for name in NAMES]
+    assert sum(bot.entrant for bot in BOTS.values()) == 25

@@ -1,100 +1,17 @@
-"""The tournament bots of the repeated rock-paper-scissors benchmark, as policies."""
+"""The tournament bots of the repeated rock-paper-scissors benchmark, as policies; a file here is a bot, its `BOT`."""
+
+from importlib import import_module
+from pkgutil import iter_modules
 
 from jaxmarl.core.checks import did_you_mean
-from jaxmarl.envs.rps.bots import (
-    actr_lag2_decay,
-    adddriftbot2,
-    addshiftbot3,
-    antiflatbot,
-    antirotnbot,
-    biopic,
-    boom,
-    copybot,
-    debruijn81,
-    driftbot,
-    flatbot3,
-    foxtrotbot,
-    freqbot2,
-    granite,
-    greenberg,
-    halbot,
-    inocencio,
-    iocainebot,
-    marble,
-    markov5,
-    markovbails,
-    mixed_strategy,
-    mod1bot,
-    multibot,
-    peterbot,
-    phasenbott,
-    pibot,
-    piedra,
-    predbot,
-    r226bot,
-    randbot,
-    robertot,
-    rockbot,
-    rotatebot,
-    russrocker4,
-    shofar,
-    suncrazybot,
-    sunnervebot,
-    sweetrock,
-    switchalot,
-    switchbot,
-    textbot,
-    zq_move,
-)
 from jaxmarl.envs.rps.bots.base import Bot
 
+_MODULES = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]
 # sorted by name, as the published ids are
-_MODULES = (
-    actr_lag2_decay,
-    adddriftbot2,
-    addshiftbot3,
-    antiflatbot,
-    antirotnbot,
-    biopic,
-    boom,
-    copybot,
-    debruijn81,
-    driftbot,
-    flatbot3,
-    foxtrotbot,
-    freqbot2,
-    granite,
-    greenberg,
-    halbot,
-    inocencio,
-    iocainebot,
-    marble,
-    markov5,
-    markovbails,
-    mixed_strategy,
-    mod1bot,
-    multibot,
-    peterbot,
-    phasenbott,
-    pibot,
-    piedra,
-    predbot,
-    r226bot,
-    randbot,
-    robertot,
-    rockbot,
-    rotatebot,
-    russrocker4,
-    shofar,
-    suncrazybot,
-    sunnervebot,
-    sweetrock,
-    switchalot,
-    switchbot,
-    textbot,
-    zq_move,
-)
-BOTS: dict[str, Bot] = {module.BOT.name: module.BOT for module in _MODULES}
+BOTS: dict[str, Bot] = {
+    bot.name: bot
+    for bot in sorted((module.BOT for module in _MODULES if hasattr(module, "BOT")), key=lambda bot: bot.name)
+}
 
 
 def get_bot(name: str) -> Bot:
