@@ -1,7 +1,7 @@
 """Contexts with wildcards, as predbot and mod1bot keep them: index 3 of a context axis stands for any move."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float32, Int
+from jaxtyping import Array, Bool, Float, Int
 
 FADE = 0.98
 
@@ -17,6 +17,6 @@ def matching(table: Array, opponent: Int[Array, ""], own: Int[Array, ""]) -> Arr
     return table[jnp.stack([opponent, opponent, 3, 3]), jnp.stack([own, 3, own, 3])]
 
 
-def margins(counts: Float32[Array, "*cells 3"]) -> Float32[Array, "*cells 3"]:
+def margins(counts: Float[Array, "*cells 3"]) -> Float[Array, "*cells 3"]:
     """Wins less losses of each move against the counted ones."""
     return jnp.roll(counts, 1, axis=-1) - jnp.roll(counts, -1, axis=-1)
