@@ -24,16 +24,13 @@ from jaxmarl.core.files import replace_file
 from jaxmarl.evaluation.metrics import (
     AgentScore,
     Interval,
-    MemberScore,
     PopulationScore,
     Rank,
-    check_names,
-    check_table,
     mean_and_error,
     rank,
     score_returns,
-    score_table,
 )
+from jaxmarl.evaluation.tables import MemberScore, check_names, check_table, score_table
 
 REPORT_FILE = "report.json"
 FORMAT = "jaxmarl-population-report"

@@ -14,7 +14,7 @@ from jaxmarl.core.checks import require, require_int
 from jaxmarl.core.files import replace_file
 from jaxmarl.envs.rps import BOTS, RepeatedRPS, bot_players
 from jaxmarl.evaluation.cross_play import cross_play
-from jaxmarl.evaluation.metrics import MemberScore, load_table, score_table
+from jaxmarl.evaluation.tables import MemberScore, load_table, score_table
 
 TABLE_FILE, FIGURE_FILE = "cross_table.json", "cross_table.png"
 SHIPPED = Path(__file__).parent.parent / "envs" / "rps" / "cross_table.json"

@@ -13,8 +13,8 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 from numpy.typing import ArrayLike
 
 from jaxmarl.core.checks import require
-from jaxmarl.evaluation.metrics import extend_table
 from jaxmarl.evaluation.report import PopulationReport, plain_number
+from jaxmarl.evaluation.tables import extend_table
 from jaxmarl.viz import style
 from jaxmarl.viz.table import draw_table
 

@@ -16,7 +16,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from jaxmarl.evaluation.metrics import load_table, score_table
+from jaxmarl.evaluation.tables import load_table, score_table
 
 WHERE = (
     "give the released cross-table with --table PATH: it is open_spiel/data/paper_data/pbe_rrps/bot_table_file.txt in "

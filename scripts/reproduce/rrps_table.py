@@ -64,15 +64,16 @@ def main(args: Args) -> None:
     table = Table(*titles, title=f"published (1000 matches a pair) and ours ({ours.num_matches})")
     with PUBLISHED.open() as file:
         for row in csv.DictReader(file):
-            mine = scores[row["name"]]
+            score = scores[row["name"]]
             cells = []
             for name in ("population_return", "within_pop_expl", "aggregate_score"):
-                cells += [f"{float(row[name]):.1f}", f"{getattr(mine, name):.1f}"]
-            table.add_row(row["name"], *cells, row["worst_opponent"], mine.worst_opponent)
+                cells += [f"{float(row[name]):.1f}", f"{getattr(score, name):.1f}"]
+            table.add_row(row["name"], *cells, row["worst_opponent"], score.worst_opponent)
     table.add_section()
     rows = agent_rows(args)
     for name in (*LEARNED, *(name for name in rows if name not in LEARNED)):
-        published, mine = LEARNED.get(name, ("", "", "")), rows.get(name, ("", "", ""))
+        published: tuple[str, ...] = LEARNED.get(name, ("", "", ""))
+        mine = rows.get(name, ("", "", ""))
         table.add_row(name, *(cell for pair in zip(published, mine, strict=True) for cell in pair))
     console = Console()
     console.width = max(console.width, 120)

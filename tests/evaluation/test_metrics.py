@@ -8,16 +8,8 @@ import numpy as np
 import pytest
 
 from jaxmarl.evaluation import metrics
-from jaxmarl.evaluation.metrics import (
-    Rank,
-    antisymmetrise,
-    extend_table,
-    load_table,
-    mean_and_error,
-    rank,
-    score_returns,
-    score_table,
-)
+from jaxmarl.evaluation.metrics import Rank, mean_and_error, rank, score_returns
+from jaxmarl.evaluation.tables import antisymmetrise, extend_table, load_table, score_table
 
 ROOT = Path(__file__).parents[2]
 RELEASED = Path(os.environ.get("JAXMARL_RRPS_TABLE", ROOT.parent / "shared" / "data" / "rrps_bot_table.txt"))
