@@ -176,6 +176,15 @@ def _free_folder(name: str) -> Path:
     return RUNS / next(candidate for candidate in candidates if candidate not in taken)
 
 
+def _cache_compilations() -> None:
+    """Keeps compiled programs between runs, where the user has not said where (JAX_COMPILATION_CACHE_DIR)."""
+    import jax
+
+    if getattr(jax.config, "jax_compilation_cache_dir", None) is None:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jaxmarl"
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+
+
 COMMANDS: dict[str, Callable[..., Any]] = {"envs": envs, "train": train, "evaluate": evaluate}
 
 
@@ -191,6 +200,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         if arguments and not arguments[0].startswith("-"):
             require_choice("command", arguments[0], COMMANDS)
+        _cache_compilations()
         code = app.cli(
             prog="jaxmarl",
             description="Markets and games as pure JAX functions: list environments, train agents, evaluate them.",
