@@ -70,3 +70,11 @@ def test_saving_and_playing_are_reproducible(tmp_path):
     np.testing.assert_allclose(loaded.mean, first.mean, atol=5e-4)
     assert loaded.names == bots
     assert loaded.num_matches == 4
+
+
+@pytest.mark.slow
+def test_playing_it_anew_gives_the_same_table():
+    again = play_cross_table(40, seed=11)
+    error = TABLE.standard_error * np.sqrt(1 + TABLE.num_matches / again.num_matches)
+    within = np.abs(again.mean - TABLE.mean) <= 4 * error + 1e-3  # exact cells are exact
+    assert within.mean() >= 0.99
