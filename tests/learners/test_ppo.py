@@ -80,7 +80,6 @@ def test_terminations_cut_the_bootstrap():
     env = RandomStop()
     _, state, _ = trained(env, 100, chunk_length=16)
     expected = env.benchmarks(env.default_params)["value"](0.8)
-    # the reached value does not depend on the observation, so it is tested at every age of an episode at once
     np.testing.assert_allclose(values_at_start(env, state), expected, rtol=0.08)
 
 

@@ -1,23 +1,9 @@
 """Adddriftbot2: adds the last moves of both players half the time, with a bias that drifts every 200 throws."""
 
-from typing import NamedTuple
-
 import jax.numpy as jnp
-from jaxtyping import Array, Int32
 
 from jaxmarl.envs.rps.bots.base import below, bot, uniform_move
-
-
-class Memory(NamedTuple):
-    """Throws made, and the drift added to the sum."""
-
-    n: Int32[Array, ""]
-    gear: Int32[Array, ""]
-
-
-def _init(chance):
-    zero = jnp.zeros((), jnp.int32)
-    return Memory(zero, zero)
+from jaxmarl.envs.rps.bots.driftbot import Memory, start
 
 
 def _act(params, memory, obs, chance):
@@ -27,4 +13,4 @@ def _act(params, memory, obs, chance):
     return jnp.where(n == 0, uniform_move(chance[0]), move), Memory(n + 1, gear)
 
 
-BOT = bot("adddriftbot2", _init, _act, "noisy sum of both last moves, shifted every 200 throws", act_draws=2)
+BOT = bot("adddriftbot2", start, _act, "noisy sum of both last moves, shifted every 200 throws", act_draws=2)

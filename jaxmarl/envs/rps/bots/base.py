@@ -2,7 +2,7 @@
 
 A bot is a `Policy` without params. Its observation is layout `moves` of `RepeatedRPS`: `obs[0]` is its own last move,
 `obs[1]` the opponent's, both -1 at the first throw. Its randomness is raw 31-bit integers, as the C originals drew them
-(`DRAWS(k)`), so a recorded stream replays a bot exactly. All arithmetic is integer where the original's was.
+(`draws(k)`), so a recorded stream replays a bot exactly. All arithmetic is integer where the original's was.
 """
 
 import math

@@ -15,7 +15,8 @@ class Memory(NamedTuple):
     gear: Int32[Array, ""]
 
 
-def _init(chance):
+def start(chance):
+    """No throw made, no drift."""
     zero = jnp.zeros((), jnp.int32)
     return Memory(zero, zero)
 
@@ -28,4 +29,4 @@ def _act(params, memory, obs, chance):
     return move, Memory(n + 1, gear)
 
 
-BOT = bot("driftbot", _init, _act, "noisy copy of the opponent, shifted every 111 throws", act_draws=2)
+BOT = bot("driftbot", start, _act, "noisy copy of the opponent, shifted every 111 throws", act_draws=2)
