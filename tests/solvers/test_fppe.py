@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxmarl.envs.auctions.budget_closed_forms import uniform_pair_fppe, uniform_values
 from jaxmarl.solvers.auctions.fppe import duality_gap, fppe
 from jaxmarl.solvers.auctions.fppe_allocation import fppe_with_allocation
-from jaxmarl.solvers.auctions.fppe_uniform import uniform_pair_fppe, uniform_values
 from jaxmarl.solvers.auctions.pace import pace
 
 SIX_ITEMS = np.array(

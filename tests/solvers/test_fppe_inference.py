@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxmarl.envs.auctions.budget_closed_forms import uniform_pair_fppe, uniform_values
 from jaxmarl.solvers.auctions.fppe_experiments import ab_tests, fppe_coverage, rejections
 from jaxmarl.solvers.auctions.fppe_inference import fppe_inference, price_curvature, split_items
-from jaxmarl.solvers.auctions.fppe_uniform import uniform_pair_fppe, uniform_values
 
 BUDGETS = [(0.6, 0.1), (0.3, 0.2)]
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import qmc
 
-from jaxmarl.solvers.auctions.pacing import PACING_RULES, pacing_dynamics, second_price
-from jaxmarl.solvers.auctions.pacing_fixed_points import pacing_fixed_point, symmetric_uniform_pacing
+from jaxmarl.envs.auctions.budget_closed_forms import PACING_RULES, symmetric_uniform_pacing
+from jaxmarl.solvers.auctions.pacing import pacing_dynamics, second_price
+from jaxmarl.solvers.auctions.pacing_fixed_points import pacing_fixed_point
 
 CLOSED_FORMS = [  # budget, then pace and utility of independent and of coordinated pacing
     (0.02, 0.346410, 0.0666025, 0.400000, 0.0800000),
@@ -120,7 +121,7 @@ def random_markets(count, symmetric, samples=4000, members=3):
 
 @pytest.mark.parametrize("symmetric", [False, True])
 def test_no_member_loses_by_joining_a_coalition(symmetric):
-    markets = random_markets(50, symmetric)
+    markets = random_markets(100, symmetric, samples=2000)
     points = {
         r: jax.vmap(lambda *m, r=r: pacing_fixed_point(*m, rule=r, num_iterations=150))(*markets) for r in PACING_RULES
     }

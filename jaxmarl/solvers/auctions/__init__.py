@@ -1,5 +1,19 @@
 """Markets with budgets: pacing equilibria and what a sample says of them, pacing over time, several channels."""
 
+from jaxmarl.envs.auctions.budget_closed_forms import (
+    PACING_RULES,
+    ContinuumFPPE,
+    PacingRule,
+    symmetric_uniform_pacing,
+    uniform_pair_fppe,
+    uniform_values,
+)
+from jaxmarl.envs.auctions.channels import (
+    MultiChannelOptimum,
+    budget_response,
+    multi_channel_optimum,
+    roi_response,
+)
 from jaxmarl.solvers.auctions.fppe import FPPE, duality_gap, fppe
 from jaxmarl.solvers.auctions.fppe_allocation import AllocatedFPPE, fppe_with_allocation
 from jaxmarl.solvers.auctions.fppe_experiments import Coverage, ab_tests, fppe_coverage, rejections
@@ -11,18 +25,9 @@ from jaxmarl.solvers.auctions.fppe_inference import (
     price_curvature,
     split_items,
 )
-from jaxmarl.solvers.auctions.fppe_uniform import ContinuumFPPE, uniform_pair_fppe, uniform_values
-from jaxmarl.solvers.auctions.multi_channel import (
-    MultiChannelOptimum,
-    budget_response,
-    multi_channel_optimum,
-    roi_response,
-)
 from jaxmarl.solvers.auctions.pace import PaceRun, pace
 from jaxmarl.solvers.auctions.pacing import (
-    PACING_RULES,
     PacingRound,
-    PacingRule,
     PacingRun,
     PacingState,
     elected_price,
@@ -30,11 +35,7 @@ from jaxmarl.solvers.auctions.pacing import (
     pacing_round,
     second_price,
 )
-from jaxmarl.solvers.auctions.pacing_fixed_points import (
-    PacingFixedPoint,
-    pacing_fixed_point,
-    symmetric_uniform_pacing,
-)
+from jaxmarl.solvers.auctions.pacing_fixed_points import PacingFixedPoint, pacing_fixed_point
 from jaxmarl.solvers.auctions.sgd_ucb import SgdUcbRun, sgd_ucb
 
 __all__ = [

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxmarl.core.checks import require, require_int
-from jaxmarl.solvers.auctions._arguments import require_market, require_numbers
+from jaxmarl.envs.auctions.arguments import require_numbers
+from jaxmarl.solvers.auctions._arguments import require_market
 
 _WARM_ITEMS = 16384  # of a large market, this many are solved first
 _SHARPEN = 4.0  # growth of the sharpness from one stage to the next

@@ -8,7 +8,8 @@ from scipy.optimize import linprog
 from scipy.sparse import csr_matrix, eye, hstack, vstack
 
 from jaxmarl.core.checks import require
-from jaxmarl.solvers.auctions._arguments import require_concrete, require_market
+from jaxmarl.envs.auctions.arguments import require_concrete
+from jaxmarl.solvers.auctions._arguments import require_market
 from jaxmarl.solvers.auctions.fppe import FPPE, duality_gap, fppe
 
 

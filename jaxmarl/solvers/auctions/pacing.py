@@ -2,17 +2,16 @@
 
 import functools
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias, get_args
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from jaxmarl.core.checks import require, require_choice
-from jaxmarl.solvers.auctions._arguments import require_numbers
-
-PacingRule: TypeAlias = Literal["independent", "coordinated", "hybrid"]
-PACING_RULES: tuple[PacingRule, ...] = get_args(PacingRule)
+from jaxmarl.envs.auctions.arguments import require_numbers
+from jaxmarl.envs.auctions.budget_closed_forms import PACING_RULES, PacingRule
+from jaxmarl.envs.auctions.ledger import compensated_add
 
 
 @jax.tree_util.register_dataclass
@@ -139,7 +138,7 @@ def pacing_round(
         simulated_payments = second_price(simulated, outside)[1]
         shadow = jnp.clip(state.shadow - step_size * (rates - simulated_payments), 0, max_multiplier)
         multipliers = jnp.minimum(multipliers, shadow)
-    spent, rounding = _add(state.spent, state.spent_rounding, payments)
+    spent, rounding = compensated_add(state.spent, state.spent_rounding, payments)
     utilities = jnp.where(won, values - payments, 0)
     played = PacingRound(won, payments, utilities, state.multipliers, state.shadow)
     return PacingState(multipliers, shadow, spent, rounding), played
@@ -173,13 +172,6 @@ def _require_auctions(values: Array, outside: Array, per_member: Array, rule: st
     require_numbers("outside", outside)
 
 
-def _add(total: Array, rounding: Array, amount: Array) -> tuple[Array, Array]:
-    """Kahan's sum: `total - rounding` is exact to second order, however many terms there are."""
-    corrected = amount - rounding
-    raised = total + corrected
-    return raised, (raised - total) - corrected
-
-
 @functools.partial(jax.jit, static_argnames=("rule", "record"))
 def _run(
     values: Float[Array, "rounds members"],
@@ -201,7 +193,7 @@ def _run(
         state, played = pacing_round(
             state, value, bid, rates * rounds, rule=rule, rates=rates, step_size=step_size, max_multiplier=highest
         )
-        gained, rounding = _add(gained, rounding, played.utilities)
+        gained, rounding = compensated_add(gained, rounding, played.utilities)
         paces = paces + late * (1 / (1 + played.multipliers) - paces)
         shadow_paces = shadow_paces + late * (1 / (1 + played.shadow) - shadow_paces)
         return (state, gained, rounding, paces, shadow_paces), played if record else None

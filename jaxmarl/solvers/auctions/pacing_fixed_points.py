@@ -1,4 +1,4 @@
-"""Where pacing settles: closed forms for uniform values, and fixed points of a sample of auctions."""
+"""Where pacing settles: fixed points of a sample of auctions."""
 
 import functools
 from dataclasses import dataclass
@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxmarl.core.checks import require, require_choice, require_int
-from jaxmarl.solvers.auctions._arguments import require_numbers
-from jaxmarl.solvers.auctions.pacing import PacingRule, _require_auctions, elected_price, second_price
+from jaxmarl.core.checks import require_int
+from jaxmarl.envs.auctions.arguments import require_numbers
+from jaxmarl.envs.auctions.budget_closed_forms import PacingRule
+from jaxmarl.solvers.auctions.pacing import _require_auctions, elected_price, second_price
 
 
 @jax.tree_util.register_dataclass
@@ -29,29 +30,6 @@ class PacingFixedPoint:
     spend: Float[Array, " members"]
     utilities: Float[Array, " members"]
     residual: Float[Array, ""]
-
-
-def symmetric_uniform_pacing(budget: float, members: int, rule: PacingRule = "independent") -> tuple[float, float]:
-    """The pace and the utility of each of `members` alike, all values and the outside bid uniform on [0, 1].
-
-    Paced at `β`, a member spends `β² K / ((K + 1)(K + 2))` an auction if all bid, `β² / (2 (K + 2))` if only one does,
-    and wins the value `β / (K + 2)` either way. The hybrid rule coincides with the coordinated one.
-
-    Args:
-        budget: of each member, per auction.
-        members: `K`, at least 1.
-        rule: of `pacing_dynamics`.
-
-    Returns:
-        `β`, 1 if the budget does not bind, and the utility per auction.
-    """
-    require(budget > 0, "budget", budget, "a positive number")
-    require_int("members", members, 1)
-    require_choice("rule", rule, ("independent", "coordinated", "hybrid"))
-    alone = members / ((members + 1) * (members + 2))
-    cost = alone if rule == "independent" else 1 / (2 * (members + 2))
-    beta = min((budget / cost) ** 0.5, 1.0)
-    return beta, beta / (members + 2) - cost * beta**2
 
 
 def pacing_fixed_point(

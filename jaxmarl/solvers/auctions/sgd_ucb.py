@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxmarl.core.checks import require, require_int
-from jaxmarl.solvers.auctions._arguments import require_numbers
-from jaxmarl.solvers.auctions.multi_channel import budget_response
+from jaxmarl.envs.auctions.arguments import require_numbers
+from jaxmarl.envs.auctions.channels import budget_response
 
 
 @jax.tree_util.register_dataclass

@@ -1,13 +1,40 @@
-"""A continuum market in closed form: two buyers whose values are independent and uniform on [0, 1]."""
+"""Repeated auctions with budgets and uniform values, in closed form: second-price pacing and first-price pacing."""
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
 
 import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxmarl.core.checks import require
-from jaxmarl.solvers.auctions._arguments import require_concrete
+from jaxmarl.core.checks import require, require_choice, require_int
+from jaxmarl.envs.auctions.arguments import require_concrete
+
+PacingRule: TypeAlias = Literal["independent", "coordinated", "hybrid"]
+PACING_RULES: tuple[PacingRule, ...] = get_args(PacingRule)
+
+
+def symmetric_uniform_pacing(budget: float, members: int, rule: PacingRule = "independent") -> tuple[float, float]:
+    """The pace and the utility of each of `members` alike, all values and the outside bid uniform on [0, 1].
+
+    Paced at `β`, a member spends `β² K / ((K + 1)(K + 2))` an auction if all bid, `β² / (2 (K + 2))` if only one does,
+    and wins the value `β / (K + 2)` either way. The hybrid rule coincides with the coordinated one.
+
+    Args:
+        budget: of each member, per auction.
+        members: `K`, at least 1.
+        rule: of `pacing_dynamics`.
+
+    Returns:
+        `β`, 1 if the budget does not bind, and the utility per auction.
+    """
+    require(budget > 0, "budget", budget, "a positive number")
+    require_int("members", members, 1)
+    require_choice("rule", rule, PACING_RULES)
+    alone = members / ((members + 1) * (members + 2))
+    cost = alone if rule == "independent" else 1 / (2 * (members + 2))
+    beta = min((budget / cost) ** 0.5, 1.0)
+    return beta, beta / (members + 2) - cost * beta**2
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from scipy.optimize import linprog
 
 from jaxmarl.core.checks import require
-from jaxmarl.solvers.auctions._arguments import require_concrete, require_numbers
+from jaxmarl.envs.auctions.arguments import require_concrete, require_numbers
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,8 @@ def multi_channel_optimum(
     require(budget >= 0, "budget", budget, "non-negative")
     worth, price = np.asarray(values, np.float64), np.asarray(costs, np.float64)
     limited = np.isfinite(budget)
+    from scipy.optimize import linprog
+
     rows = np.stack([(roi * price - worth).ravel(), price.ravel()])[: 2 if limited else 1]
     limits = np.array([0.0, budget])[: 2 if limited else 1]
     result = linprog(-worth.ravel(), A_ub=rows, b_ub=limits, bounds=(0, 1), method="highs")
