@@ -81,10 +81,26 @@ def award(where: Places, competing: Bool[Array, " M"], weights: Float[Array, " K
         competing: which bids take part.
         weights: of the places, best first; those behind the last have weight 0.
     """
-    place = jnp.arange(len(weights))
-    within = (where.first[:, None] <= place) & (place <= where.last[:, None])
     shared = jnp.maximum(where.last - where.first + 1, 1)
-    return jnp.where(competing, jnp.sum(jnp.where(within, weights, 0.0), axis=1) / shared, 0.0)
+    total = jnp.sum(jnp.where(_within(where, len(weights)), weights, 0.0), axis=1)
+    return jnp.where(competing, total / shared, 0.0)
+
+
+def _within(where: Places, num_places: int) -> Bool[Array, "M P"]:
+    place = jnp.arange(num_places)
+    return (where.first[:, None] <= place) & (place <= where.last[:, None])
+
+
+def standing(
+    bids: Float[Array, " M"], where: Places, competing: Bool[Array, " M"], num_places: int, floor: Scalar = 0.0
+) -> Float[Array, " P"]:
+    """The bid that stands at each of the first `num_places` places, `floor` where it is lower or there is none.
+
+    For places that were split or drawn: tied bids that all lose leave places empty.
+    """
+    here = competing[:, None] & _within(where, num_places)
+    held = jnp.max(jnp.where(here, bids[:, None], -jnp.inf), axis=0, initial=-jnp.inf)
+    return jnp.maximum(held, jnp.asarray(floor, bids.dtype))
 
 
 def smooth_award(
@@ -117,10 +133,18 @@ def kth_highest(
     return jnp.maximum(jnp.max(jnp.where(among, bids, -jnp.inf), axis=-1, initial=-jnp.inf), floor)
 
 
-def others(competing: Bool[Array, " M"], owner: Int[Array, " M"] | None = None) -> Bool[Array, "M M"]:
-    """`[i, j]`: whether bid `j` competes and is not of bid `i`'s owner (by default each bid has its own)."""
+def others(
+    competing: Bool[Array, " M"], owner: Int[Array, " M"] | None = None, of: Int[Array, " R"] | None = None
+) -> Bool[Array, "R M"]:
+    """`[i, j]`: whether bid `j` competes and is not of bid `i`'s owner.
+
+    Args:
+        competing: which bids take part.
+        owner: of each bid; by default each has its own.
+        of: owners whose bids the rows leave out, instead of each bid's owner.
+    """
     owner = jnp.arange(len(competing)) if owner is None else owner
-    return competing & (owner != owner[:, None])
+    return competing & (owner != (owner if of is None else of)[:, None])
 
 
 PaymentRule: TypeAlias = Callable[
@@ -162,6 +186,62 @@ PAYMENT_RULES: dict[str, PaymentRule] = {
     "all_pay": all_pay,
     "war_of_attrition": war_of_attrition,
 }
+
+
+PlacePrices: TypeAlias = Callable[[Float[Array, " P"], Float[Array, " K"]], Float[Array, " K"]]
+"""What is paid for each of `K` places, from the `P > K` bids that stand at the first places, and the weights."""
+
+
+def pay_own_bid(held: Float[Array, " P"], weights: Float[Array, " K"]) -> Float[Array, " K"]:
+    """Its own bid for each unit of weight: the discriminatory auction, and the first position auctions."""
+    return weights * held[: len(weights)]
+
+
+def pay_next_bid(held: Float[Array, " P"], weights: Float[Array, " K"]) -> Float[Array, " K"]:
+    """The bid of the next place for each unit of weight (generalised second price; Edelman et al. 2007)."""
+    return weights * held[1 : len(weights) + 1]
+
+
+def pay_first_losing_bid(held: Float[Array, " P"], weights: Float[Array, " K"]) -> Float[Array, " K"]:
+    """The highest bid that gets no place, for each unit of weight: the uniform price of identical units."""
+    return weights * held[len(weights)]
+
+
+def pay_harm(held: Float[Array, " P"], weights: Float[Array, " K"]) -> Float[Array, " K"]:
+    """What those behind would gain by moving up a place (Vickrey-Clarke-Groves, one bid a bidder)."""
+    steps = weights - jnp.append(weights[1:], 0.0)
+    return jnp.cumsum((steps * held[1 : len(weights) + 1])[::-1])[::-1]
+
+
+PLACE_PRICES: dict[str, PlacePrices] = {
+    "first_price": pay_own_bid,
+    "gsp": pay_next_bid,
+    "uniform": pay_first_losing_bid,
+    "vcg": pay_harm,
+}
+
+
+def units(allocation: Float[Array, "N D"]) -> Float[Array, "N D"]:
+    """The same units as amounts of each bidder's first, second, ... unit, whichever of its bids won them.
+
+    Shares of units fill the first ones first: a bidder with two halves has one unit.
+    """
+    total = jnp.sum(allocation, axis=1, keepdims=True)
+    return jnp.clip(total - jnp.arange(allocation.shape[1]), 0.0, 1.0)
+
+
+def vickrey_unit_prices(
+    bids: Float[Array, "N D"], competing: Bool[Array, "N D"], num_units: int, reserve: Scalar
+) -> Float[Array, "N D"]:
+    """What each bidder pays for its first, second, ... of `num_units` identical units (Vickrey 1961).
+
+    For `m` units together these are the `m` highest bids of the others that then lose, the reserve at least.
+    """
+    bidders, demand = bids.shape
+    owner = jnp.repeat(jnp.arange(bidders), demand)
+    rivals = others(jnp.ravel(competing), owner, jnp.arange(bidders))
+    prices = [kth_highest(jnp.ravel(bids), rivals, num_units - unit, reserve) for unit in range(demand)]
+    return jnp.stack(prices, axis=1)
 
 
 def crra(gain: Float[Array, "*shape"], risk: Float[Array, "..."] | float) -> Float[Array, "*shape"]:

@@ -242,3 +242,6 @@ class TruncatedNormal(Marginal):
         super().validate(num_agents)
         std = np.asarray(self.std)
         require(bool((std > 0).all()), "std", std.tolist(), "positive")
+
+
+MARGINALS: dict[str, type[Marginal]] = {"uniform": Uniform, "power": Power, "truncated_normal": TruncatedNormal}

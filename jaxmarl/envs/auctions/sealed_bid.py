@@ -9,18 +9,17 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int32
 
-from jaxmarl.core.chance import ChanceSpec, Uniform
+from jaxmarl.core.chance import ChanceSpec
 from jaxmarl.core.checks import require, require_choice, require_int
-from jaxmarl.core.environment import Environment, Info
+from jaxmarl.core.environment import Info
 from jaxmarl.core.registry import register
-from jaxmarl.core.spaces import Box, Discrete
+from jaxmarl.core.spaces import Box
 from jaxmarl.envs.auctions import interdependent, mechanism, priors
 from jaxmarl.envs.auctions.benchmarks import known_answers
+from jaxmarl.envs.auctions.one_shot import OneShotAuction, require_amounts, require_each, require_prior, require_risk
 
 PRIORS: dict[str, type[priors.Prior]] = {
-    "uniform": priors.Uniform,
-    "power": priors.Power,
-    "truncated_normal": priors.TruncatedNormal,
+    **priors.MARGINALS,
     "bernoulli_weights": interdependent.BernoulliWeights,
     "wallet": interdependent.Wallet,
     "affiliated": interdependent.Affiliated,
@@ -64,7 +63,7 @@ class SealedBidState:
 
 
 @dataclass(frozen=True)
-class SealedBidAuction(Environment[SealedBidState, SealedBidParams]):
+class SealedBidAuction(OneShotAuction[SealedBidState, SealedBidParams]):
     """Bidders see their signals and bid once, at the same time; the highest bid wins one item.
 
     The reward is the CRRA utility of what the item is worth, if won, less what is paid. Bids below the reserve, and
@@ -95,18 +94,14 @@ class SealedBidAuction(Environment[SealedBidState, SealedBidParams]):
     smooth: bool = False
 
     symmetric = True
-    horizon = 1
+    tie_rules = mechanism.TIE_RULES
 
     def __post_init__(self):
         require_choice("payment", self.payment, mechanism.PAYMENT_RULES)
         require_int("num_agents", self.num_agents, 1)
         require_choice("prior", self.prior, PRIORS)
-        require_choice("tie_rule", self.tie_rule, mechanism.TIE_RULES)
         require(isinstance(self.smooth, bool), "smooth", self.smooth, "True or False")
-        require(self.max_bid > 0, "max_bid", self.max_bid, "positive")
-        if self.num_bid_levels is not None:
-            require_int("num_bid_levels", self.num_bid_levels, 2)
-            require(math.isfinite(self.max_bid), "max_bid", self.max_bid, "finite where bids are discrete")
+        self.check_bids()
 
     @property
     def differentiable_params(self) -> tuple[str, ...]:
@@ -119,9 +114,6 @@ class SealedBidAuction(Environment[SealedBidState, SealedBidParams]):
         zero = jnp.zeros(())
         return SealedBidParams(jnp.ones(n, bool), zero, zero, jnp.ones(n), jnp.full((), 0.01, float), prior)
 
-    def action_space(self, params: SealedBidParams) -> Discrete | Box:
-        return Box(0.0, self.max_bid) if self.num_bid_levels is None else Discrete(self.num_bid_levels)
-
     def observation_space(self, params: SealedBidParams) -> Box:
         return Box(-math.inf, math.inf, (6,))
 
@@ -131,33 +123,18 @@ class SealedBidAuction(Environment[SealedBidState, SealedBidParams]):
 
     @property
     def step_chance(self) -> ChanceSpec:
-        draws_lots = self.tie_rule == "random" and not self.smooth
-        return Uniform((self.num_agents,)) if draws_lots else ()
+        return () if self.smooth else super().step_chance
 
     def validate(self, params: SealedBidParams) -> None:
-        family = PRIORS[self.prior]
-        require(type(params.prior) is family, "prior", type(params.prior).__name__, f"a {family.__name__}")
-        for name in ("active", "risk"):
-            shape = np.shape(getattr(params, name))
-            # leading axes are a batch of markets
-            require(shape[-1:] == (self.num_agents,), name, shape, f"of shape [{self.num_agents}]")
-        for name in ("reserve", "entry_fee"):
-            number = np.asarray(getattr(params, name))
-            allowed = bool((np.isfinite(number) & (number >= 0)).all())
-            require(allowed, name, number.tolist(), "at least 0, and finite")
-        risk, temperature = np.asarray(params.risk), np.asarray(params.temperature)
-        require(bool(((risk > 0) & (risk <= 1)).all()), "risk", risk.tolist(), "in (0, 1]")
+        require_each(params, self.num_agents, "active")
+        require_amounts(params, "reserve", "entry_fee")
+        require_risk(params, self.num_agents)
+        temperature = np.asarray(params.temperature)
         require(bool((temperature > 0).all()), "temperature", temperature.tolist(), "positive")
-        params.prior.validate(self.num_agents)
+        require_prior(params.prior, PRIORS[self.prior], self.num_agents)
 
     def initial(self, chance, params: SealedBidParams) -> SealedBidState:
         return SealedBidState(*params.prior.sample(chance, params.active))
-
-    def bids(self, action: Array) -> Float[Array, " N"]:
-        """The bids that actions stand for."""
-        if self.num_bid_levels is None:
-            return jnp.clip(action, 0.0, self.max_bid)
-        return action * jnp.asarray(self.max_bid / (self.num_bid_levels - 1))
 
     def transition(self, state: SealedBidState, action: Array, chance, params: SealedBidParams):
         bids, values = self.bids(action), state.values
@@ -167,8 +144,7 @@ class SealedBidAuction(Environment[SealedBidState, SealedBidParams]):
         if self.smooth:
             allocation = mechanism.smooth_award(bids, competing, params.reserve, params.temperature)
         else:
-            lots = chance if self.tie_rule == "random" else None
-            where = mechanism.places(bids, competing, self.tie_rule, lots)
+            where = mechanism.places(bids, competing, self.tie_rule, self.lots(chance))
             allocation = mechanism.award(where, competing, jnp.ones(1, bids.dtype))
         fees = jnp.where(competing, params.entry_fee, 0.0)
         if_win, if_lose = mechanism.PAYMENT_RULES[self.payment](bids, competing, params.reserve)
