@@ -1,0 +1,15 @@
+"""Bayes-Nash equilibria of sealed-bid auctions, learned and certified without knowing a formula."""
+
+from jaxmarl.solvers.auctions.bayes_nash.discretised import DiscretisedAuction, discretise
+from jaxmarl.solvers.auctions.bayes_nash.soda import BayesNashSolution, certified, soda
+from jaxmarl.solvers.auctions.bayes_nash.update_rules import UPDATE_RULES, UpdateRule
+
+__all__ = [
+    "UPDATE_RULES",
+    "BayesNashSolution",
+    "DiscretisedAuction",
+    "UpdateRule",
+    "certified",
+    "discretise",
+    "soda",
+]
