@@ -34,7 +34,7 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 
 $(VENV)/.installed-test: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pygambit>=16.3,<17' \
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[gambit]' \
 		|| echo "pygambit could not be built (is there a C++ compiler?): the tests that compare with Gambit are skipped"
 	@touch $@ $(VENV)/.installed
 
