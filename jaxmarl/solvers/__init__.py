@@ -23,6 +23,7 @@ from jaxmarl.solvers.descent import (
 )
 from jaxmarl.solvers.factored_preferences import FactoredSolution, factored_self_play
 from jaxmarl.solvers.interior_point import solve_matrix_game
+from jaxmarl.solvers.log_linear import log_linear_learning
 from jaxmarl.solvers.markov_chain import stationary_distribution
 from jaxmarl.solvers.max_entropy import max_entropy_nash
 from jaxmarl.solvers.no_regret import OnlineLearner, SelfPlayResult, self_play
@@ -80,6 +81,7 @@ __all__ = [
     "lemke_howson",
     "lemke_howson_all_labels",
     "list_solvers",
+    "log_linear_learning",
     "logit_equilibrium_path",
     "logit_limit",
     "logit_residual",

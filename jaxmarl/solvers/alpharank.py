@@ -82,13 +82,11 @@ def profile_log_rates(
     _check_options(alpha, population_size, noise)
     num_profiles = int(np.prod(game.num_actions))
     profiles = np.arange(num_profiles)
-    digits = np.unravel_index(profiles, game.num_actions)
     legal, ranges = game.legal_profiles().ravel(), game.payoff_range()
     num_mutants = sum(jnp.sum(game.mask(i)) - 1 for i in range(game.num_players))
     log_rates = jnp.full((num_profiles, num_profiles), LOG_ZERO, game.payoffs.dtype)
-    for i, size in enumerate(game.num_actions):
-        stride = int(np.prod(game.num_actions[i + 1 :]))
-        targets = profiles[:, None] + (np.arange(size) - digits[i][:, None]) * stride
+    for i in range(game.num_players):
+        targets = unilateral_profiles(game.num_actions, i)
         payoffs = game.payoffs[i].ravel()
         gains = payoffs[targets] - payoffs[:, None]
         if alpha is None:
@@ -99,6 +97,13 @@ def profile_log_rates(
         log_rates = log_rates.at[profiles[:, None], targets].set(jnp.where(possible, log_fixation, LOG_ZERO))
     offset = jnp.log(jnp.maximum(num_mutants, 1).astype(log_rates.dtype))
     return jnp.where(log_rates > LOG_ZERO, log_rates - offset, LOG_ZERO)
+
+
+def unilateral_profiles(num_actions: tuple[int, ...], player: int) -> Int[np.ndarray, "profiles own"]:
+    """`[s, a]`: index, in C order, of the profile in which the player changes to its action a and the others stay."""
+    profiles, stride = np.arange(int(np.prod(num_actions))), int(np.prod(num_actions[player + 1 :]))
+    own = np.unravel_index(profiles, num_actions)[player]
+    return profiles[:, None] + (np.arange(num_actions[player]) - own[:, None]) * stride
 
 
 def alpha_rank_symmetric(

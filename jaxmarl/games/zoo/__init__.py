@@ -5,6 +5,12 @@ from jaxmarl.games.zoo.contests import all_pay, allocations, blotto, first_price
 from jaxmarl.games.zoo.coordination import coordination, dispersion, el_farol, guess, min_effort
 from jaxmarl.games.zoo.cyclic import biased_rps, rps, shapley, weighted_rps, zero_sum_3x4
 from jaxmarl.games.zoo.economic import bertrand, cournot, public_goods, travelers
+from jaxmarl.games.zoo.liquidity import (
+    liquidity_matrix,
+    liquidity_proposer,
+    liquidity_provision,
+    liquidity_provision_bayesian,
+)
 from jaxmarl.games.zoo.ordinal import ordinal_2x2, robinson_goforth
 from jaxmarl.games.zoo.random_payoffs import (
     random_covariant,
@@ -56,6 +62,10 @@ __all__ = [
     "game_factory",
     "guess",
     "hawk_dove",
+    "liquidity_matrix",
+    "liquidity_proposer",
+    "liquidity_provision",
+    "liquidity_provision_bayesian",
     "list_games",
     "make_game",
     "matching_pennies",
