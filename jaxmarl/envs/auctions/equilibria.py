@@ -122,23 +122,54 @@ def war_of_attrition_bid(
     return jnp.sum(weight * log_survival(x), axis=-1) - values * log_survival(values)
 
 
-def expected_revenue(marginal: Marginal, num_bidders: Count, threshold: Number | None = None) -> Array:
-    """Of every auction that the highest value wins if it reaches `threshold`: the expected virtual value sold.
+def expected_revenue(
+    marginal: Marginal,
+    num_bidders: Count,
+    threshold: Number | None = None,
+    weights: Float[Array, " K"] | None = None,
+) -> Array:
+    """Of every auction that the highest values win if they reach `threshold`: the expected virtual values sold.
 
-    `n int_t^high (v f(v) - (1 - F(v))) F(v)^(n-1) dv`, fees included, for risk-neutral bidders of whom the one at the
-    threshold (`low`, by default) expects nothing (Myerson 1981). Its derivative vanishes at the optimal reserve.
+    `n int_t^high (v f(v) - (1 - F(v))) X(v) dv`, fees included, for risk-neutral bidders of whom the one at the
+    threshold expects nothing (Myerson 1981). Its derivative vanishes at the optimal reserve.
+
+    Args:
+        marginal: law of the values.
+        num_bidders: `n`.
+        threshold: `t`, `low` by default.
+        weights: of the places sold (click rates, ones for units of which each bidder wants one), one item by default:
+            `X(v)` is the expected weight of a bidder whose value has the rank that it has among `n`.
     """
     lower = jnp.asarray(marginal.low if threshold is None else threshold)
     p, weight = quadrature(marginal.cdf(lower), jnp.ones_like(lower))
-    value = jnp.sum(weight * marginal.quantile(p) * p ** (num_bidders - 1), axis=-1)
-    return num_bidders * (value - expected_utility(marginal, num_bidders, lower))
+    value = jnp.sum(weight * marginal.quantile(p) * _interim_allocation(p, num_bidders, weights), axis=-1)
+    return num_bidders * (value - expected_utility(marginal, num_bidders, lower, weights))
 
 
-def expected_utility(marginal: Marginal, num_bidders: Count, threshold: Number | None = None) -> Array:
-    """Of a bidder in the same auctions, before it knows its value: `int_t^high (1 - F(v)) F(v)^(n-1) dv`."""
+def expected_utility(
+    marginal: Marginal,
+    num_bidders: Count,
+    threshold: Number | None = None,
+    weights: Float[Array, " K"] | None = None,
+) -> Array:
+    """Of a bidder in the same auctions, before it knows its value: `int_t^high (1 - F(v)) X(v) dv`."""
     v, weight = quadrature(jnp.asarray(marginal.low if threshold is None else threshold), marginal.high)
     cdf = marginal.cdf(v)
-    return jnp.sum(weight * (1 - cdf) * cdf ** (num_bidders - 1), axis=-1)
+    return jnp.sum(weight * (1 - cdf) * _interim_allocation(cdf, num_bidders, weights), axis=-1)
+
+
+def _interim_allocation(cdf: Array, num_bidders: Count, weights: Float[Array, " K"] | None) -> Array:
+    """Expected weight of the place of a bidder who is above each rival with probability `cdf`."""
+    rivals = num_bidders - 1
+    if weights is None:
+        return cdf**rivals
+    # chances of places 0, 1, ..., which have no rivals left to be above beyond the last of them
+    chances, ways = [], jnp.ones(())
+    for place in range(len(weights)):
+        behind = jnp.maximum(rivals - place, 0)
+        chances.append(ways * cdf**behind * (1 - cdf) ** place)
+        ways = ways * behind / (place + 1)
+    return jnp.stack(chances, axis=-1) @ weights
 
 
 def first_price_outcome(

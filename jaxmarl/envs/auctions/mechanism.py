@@ -213,14 +213,6 @@ def pay_harm(held: Float[Array, " P"], weights: Float[Array, " K"]) -> Float[Arr
     return jnp.cumsum((steps * held[1 : len(weights) + 1])[::-1])[::-1]
 
 
-PLACE_PRICES: dict[str, PlacePrices] = {
-    "first_price": pay_own_bid,
-    "gsp": pay_next_bid,
-    "uniform": pay_first_losing_bid,
-    "vcg": pay_harm,
-}
-
-
 def units(allocation: Float[Array, "N D"]) -> Float[Array, "N D"]:
     """The same units as amounts of each bidder's first, second, ... unit, whichever of its bids won them.
 

@@ -42,7 +42,7 @@ class OneShotAuction(Environment[State, Params]):
     num_bid_levels: int | None = None
     max_bid: float
     tie_rule: str
-    tie_rules = ("split", "random")
+    tie_rules: tuple[str, ...] = ("split", "random")
 
     horizon = 1
 
