@@ -150,7 +150,7 @@ class SealedBidAuction(OneShotAuction[SealedBidState, SealedBidParams]):
         if_win, if_lose = mechanism.PAYMENT_RULES[self.payment](bids, competing, params.reserve)
         if_win, if_lose = if_win + fees, if_lose + fees
         reward = mechanism.expected_utility(allocation, values, if_win, if_lose, params.risk)
-        return state, reward, jnp.ones((), bool), _measure(allocation, values, if_win, if_lose, params.active)
+        return state, reward, jnp.ones((), bool), measure_sale(allocation, values, if_win, if_lose, params.active)
 
     def observe(self, state: SealedBidState, params: SealedBidParams) -> Float[Array, "N 6"]:
         public = jnp.stack([jnp.sum(params.active), params.reserve, params.entry_fee]).astype(state.signals.dtype)
@@ -168,13 +168,14 @@ class SealedBidAuction(OneShotAuction[SealedBidState, SealedBidParams]):
         return known_answers(self.payment, params)
 
 
-def _measure(
+def measure_sale(
     allocation: Float[Array, " N"],
     values: Float[Array, " N"],
     if_win: Float[Array, " N"],
     if_lose: Float[Array, " N"],
     active: Bool[Array, " N"],
 ) -> Info:
+    """The `info` of a sale of one item: allocation, payments, revenue, welfare, winner and price."""
     payments = allocation * if_win + (1 - allocation) * if_lose
     sold = jnp.max(allocation) > 0
     winner: Int32[Array, ""] = jnp.where(sold, jnp.argmax(allocation), -1).astype(jnp.int32)
