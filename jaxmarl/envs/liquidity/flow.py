@@ -54,3 +54,77 @@ def choice_probabilities(
         return jax.nn.softmax(with_outside)[..., :-1]
     there = jnp.concatenate([quoting, jnp.ones_like(quoting[..., :1])], axis=-1)
     return jax.nn.softmax(with_outside, where=there)[..., :-1]
+
+
+def informed_sides(signal: Float[Array, ""]) -> Bool[Array, " two"]:
+    """Sides, bid then ask, that an informed client comes to: it sells above the latent value and buys below it."""
+    return jnp.stack([signal < 0, signal > 0])
+
+
+def independent_fills(
+    half_spreads: Float[Array, "N 2"],
+    parcels: Float[Array, "N 2"],
+    signal: Float[Array, ""],
+    arrival_rate: Scalar,
+    decay: Scalar,
+    informed: Scalar,
+    dt: Scalar,
+    draws: Float[Array, "N 2"],
+    wanted: Float[Array, "N 2"],
+) -> Float[Array, "N 2"]:
+    """Parcels traded where every dealer has clients of its own on each side: at most one client a side and step.
+
+    Informed clients all come to the side that the signal points to, and only if it exceeds the half-spread: there they
+    are `2 μ` to the `1 - μ` who come anyway, so that of all clients the share μ is informed (Glosten and Milgrom 1985).
+
+    Args:
+        half_spreads: bid, ask.
+        parcels: quoted; nothing is traded where they are 0.
+        signal: latent value less the mid price.
+        arrival_rate: of clients on each side, a unit of time.
+        decay: k.
+        informed: μ.
+        dt: length of the step; probabilities are linear in it (`fill_probability`).
+        draws: uniform.
+        wanted: parcels that each client would trade.
+    """
+    lured = informed_sides(signal) & (jnp.abs(signal) > half_spreads)
+    rate = arrival_rate * (1 - informed + 2 * informed * lured)
+    traded = draws < fill_probability(half_spreads, rate, decay, dt)
+    return jnp.where(traded, jnp.minimum(parcels, wanted), 0.0)
+
+
+def routed_fills(
+    half_spreads: Float[Array, "N 2"],
+    parcels: Float[Array, "N 2"],
+    signal: Float[Array, ""],
+    arrival_rate: Scalar,
+    sharpness: Scalar,
+    reservation: Scalar,
+    informed: Scalar,
+    dt: Scalar,
+    draws: Float[Array, "2 2"],
+    wanted: Float[Array, " 2"],
+) -> Float[Array, "N 2"]:
+    """Parcels traded where at most one client a side comes in a step, and chooses a dealer by `choice_probabilities`.
+
+    Args:
+        half_spreads: bid, ask.
+        parcels: quoted; dealers without a quote are not chosen.
+        signal: latent value less the mid price; informed clients as in `independent_fills`.
+        arrival_rate: of clients on each side, a unit of time.
+        sharpness: θ.
+        reservation: δ_0.
+        informed: μ.
+        dt: length of the step.
+        draws: uniform: whether a client comes to each side, and whom it chooses.
+        wanted: parcels that the client of each side would trade.
+    """
+    comes, picks = draws
+    anyway = arrival_rate * (1 - informed) * dt
+    knowing = 2 * arrival_rate * informed * informed_sides(signal) * dt
+    choice = choice_probabilities(half_spreads.T, sharpness, reservation, parcels.T > 0).T
+    upper = jnp.cumsum(choice, axis=0)
+    chosen = (picks >= upper - choice) & (picks < upper)
+    accepts = (comes < anyway) | ((comes < anyway + knowing) & (jnp.abs(signal) > half_spreads))
+    return jnp.where(chosen & accepts, jnp.minimum(parcels, wanted), 0.0)

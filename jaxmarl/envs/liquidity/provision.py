@@ -88,10 +88,9 @@ class LiquidityProvision(Environment[LiquidityProvisionState, LiquidityProvision
     @property
     def default_params(self) -> LiquidityProvisionParams:
         n, zero = self.num_agents, jnp.zeros(())
-        capacities = (jnp.full((), float(k), float) for k in (min(1, self.max_depth), self.max_depth))
-        return LiquidityProvisionParams(
-            jnp.full(n, 0.5, float), *capacities, jnp.full(n, 0.25, float), zero, zero, zero
-        )
+        small, large = (jnp.full((), float(k), float) for k in (min(1, self.max_depth), self.max_depth))
+        share, cost = jnp.full(n, 0.5, float), jnp.full(n, 0.25, float)
+        return LiquidityProvisionParams(share, small, large, cost, minimum=zero, subsidy=zero, backstop=zero)
 
     def action_space(self, params: LiquidityProvisionParams) -> Discrete:
         return Discrete(self.max_depth + 1)

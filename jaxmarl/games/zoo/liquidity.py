@@ -74,8 +74,10 @@ def liquidity_matrix(
         payoffs = order_payoffs(orders, clear(orders, fill, pairs, rounding), charge, averse, held - target)
     else:
         payoffs = _met_at_random(orders, pair_fills(orders, fill), charge, averse, held - target)
-    bounds = (one_or_each(name, values, players) for name, values in (("low", low), ("high", high)))
-    least, largest = order_bounds(one_or_each("holdings", holdings, players), *bounds, np.asarray(capacities))
+    start, lowest, highest = (
+        one_or_each(name, numbers, players) for name, numbers in (("holdings", holdings), ("low", low), ("high", high))
+    )
+    least, largest = order_bounds(start, lowest, highest, np.asarray(capacities))
     own = np.arange(-most, most + 1)
     return NormalFormGame(payoffs, [(least[i] <= own) & (own <= largest[i]) for i in range(players)])
 
