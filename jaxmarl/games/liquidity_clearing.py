@@ -108,11 +108,11 @@ def order_bounds(holding: AnyArray, low: AnyArray, high: AnyArray, capacity: Any
     return least, xp.floor(xp.minimum(capacity, high - holding))
 
 
-def _ratio(xp: Any, part: AnyArray, whole: AnyArray) -> Any:
+def _ratio(xp: Any, part: Any, whole: Any) -> Any:
     return xp.where(whole > 0, part / xp.where(whole > 0, whole, 1), 0)
 
 
-def _apportioned(xp: Any, orders: AnyArray, matched: AnyArray) -> Any:
+def _apportioned(xp: Any, orders: AnyArray, matched: Any) -> Any:
     """`matched` parcels shared in proportion to the orders of one side, in whole parcels."""
     total = xp.maximum(xp.sum(orders, axis=0), 1)
     shares, remainders = orders * matched // total, orders * matched % total
