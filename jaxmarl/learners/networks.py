@@ -56,12 +56,13 @@ class Heads(NamedTuple):
     """What the network says at every step.
 
     Attributes:
-        logits: `[..., A]`, of the policy; illegal actions at `ILLEGAL_LOGIT`.
+        policy: `[..., O]`, of the distribution of actions (`actions.ActionHead`): logits, with illegal actions at
+            `ILLEGAL_LOGIT`, or means and logarithms of standard deviations.
         value: `[...]`, expected discounted return in units of the scaled reward.
         label_logits: `[..., L]`, which opponent this is.
     """
 
-    logits: Float[Array, "*batch A"]
+    policy: Float[Array, "*batch O"]
     value: Float[Array, "*batch"]
     label_logits: Float[Array, "*batch L"]
 
@@ -70,31 +71,38 @@ class RecurrentActorCritic(nn.Module):
     """Encoder, GRU, and heads for the policy, the value and the opponent's identity.
 
     Attributes:
-        num_actions: `A`.
+        num_outputs: outputs of the policy that depend on the observation (`A`, where they are logits).
         num_labels: `L`, size of the identity head.
         hidden: width of the encoder and of the memory.
+        free: initial values of further outputs of the policy, learned numbers that no observation changes.
     """
 
-    num_actions: int
+    num_outputs: int
     num_labels: int
     hidden: int
+    free: tuple[float, ...] = ()
 
     @nn.compact
     def __call__(
         self,
         memory: Float[Array, "*batch H"],
         obs: Array,
-        mask: Bool[Array, "T *batch A"],
+        mask: Bool[Array, "T *batch A"] | None,
         start: Bool[Array, "T *batch"],
     ) -> tuple[Float[Array, "*batch H"], Heads]:
-        """Runs `T` steps of a batch of sequences; `obs` is `[T, *batch, …]`, flattened per agent."""
+        """Runs `T` steps of a batch of sequences; `obs` is `[T, *batch, …]`, flattened per agent; `mask` of legal actions."""
         flat = obs.reshape(*start.shape, -1).astype(jnp.float32)
         encoded = nn.relu(nn.Dense(self.hidden, kernel_init=orthogonal(2**0.5), name="encoder")(flat))
         memory, core = GRU(self.hidden, name="core")(memory, encoded, start)
-        logits = nn.Dense(self.num_actions, kernel_init=orthogonal(0.01), name="policy")(core)
+        policy = nn.Dense(self.num_outputs, kernel_init=orthogonal(0.01), name="policy")(core)
+        if mask is not None:
+            policy = jnp.where(mask, policy, ILLEGAL_LOGIT)
+        if self.free:
+            free = self.param("free", lambda key: jnp.asarray(self.free, jnp.float32))
+            policy = jnp.concatenate([policy, jnp.broadcast_to(free, (*policy.shape[:-1], len(self.free)))], axis=-1)
         value = nn.Dense(1, kernel_init=orthogonal(1.0), name="value")(core)
         labels = nn.Dense(self.num_labels, kernel_init=orthogonal(0.01), name="label")(core)
-        return memory, Heads(jnp.where(mask, logits, ILLEGAL_LOGIT), value[..., 0], labels)
+        return memory, Heads(policy, value[..., 0], labels)
 
     def run(
         self, params: PyTree, memory: Float[Array, "*batch H"], seen: MaskedObs, start: Bool[Array, "T *batch"]

@@ -7,18 +7,17 @@ Sequences of `chunk_length` steps, each with the memory it started from, are the
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import distrax
 import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int32, PyTree
 
-from jaxmarl.core.chance import Uniform
-from jaxmarl.core.checks import require, require_int
-from jaxmarl.core.policy import MaskedObs, Policy, categorical
+from jaxmarl.core.chance import draw, repeat
+from jaxmarl.core.checks import require, require_choice, require_int
+from jaxmarl.core.policy import MaskedObs, Policy
 from jaxmarl.core.rollout import Actor, BatchedEnv, RolloutState, Trajectory, check_num_steps, rollout, start_rollout
-from jaxmarl.core.spaces import Discrete
+from jaxmarl.learners.actions import BOUNDS, SPREADS, ActionHead, action_head
 from jaxmarl.learners.base import Learner, Metrics, reward_metrics
 from jaxmarl.learners.networks import RecurrentActorCritic
 from jaxmarl.learners.returns import gae
@@ -45,6 +44,9 @@ class PPOConfig:
         label_weight: of the cross-entropy of the opponent-identity head.
         reward_scale: multiplies rewards, to keep values near one.
         max_grad_norm: global gradient norm is clipped to it.
+        bounds: how continuous actions are kept in their box, `"squash"` or `"clip"` (`actions.GaussianActions`).
+        spread: whether their standard deviations are `"shared"` by all observations or depend on the `"state"`.
+        initial_std: of continuous actions before they are squashed.
     """
 
     hidden: int = 64
@@ -62,6 +64,9 @@ class PPOConfig:
     label_weight: float = 0.1
     reward_scale: float = 1.0
     max_grad_norm: float = 0.5
+    bounds: str = "squash"
+    spread: str = "shared"
+    initial_std: float = 0.5
 
     def __post_init__(self):
         for name in ("hidden", "chunk_length", "chunks_per_update", "epochs", "minibatches"):
@@ -73,6 +78,8 @@ class PPOConfig:
             require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "in [0, 1]")
         for name in ("entropy_weight", "value_weight", "label_weight"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "non-negative")
+        require_choice("bounds", self.bounds, BOUNDS)
+        require_choice("spread", self.spread, SPREADS)
 
 
 @struct.dataclass
@@ -99,7 +106,7 @@ class Sequences(NamedTuple):
     label: Int32[Array, " S"]
     seen: MaskedObs  # leaves [S, L, …], as the rest
     start: Bool[Array, "S L"]
-    action: Int32[Array, "S L"]
+    raw: Array  # draws behind the actions
     log_prob: Float[Array, "S L"]
     value: Float[Array, "S L"]
     advantage: Float[Array, "S L"]
@@ -109,39 +116,44 @@ def ppo(env: BatchedEnv, config: PPOConfig, env_params: PyTree = None) -> Learne
     """A PPO learner whose parameters are shared by all agents of `env`.
 
     Args:
-        env: a `VectorEnv` or `PopulationEnv` with discrete actions.
+        env: a `VectorEnv` or `PopulationEnv`; actions are discrete or a box of floats.
         config: settings.
         env_params: of the environments (default: `env.default_params`).
 
     Raises:
-        ValueError: the action space is not discrete, or sizes do not divide.
+        ValueError: an action space of another kind, or sizes do not divide.
     """
     env_params = env.default_params if env_params is None else env_params
-    space = env.action_space(env_params)
-    require(isinstance(space, Discrete), "env", type(space).__name__, "an environment with Discrete actions")
+    head = action_head(env.action_space(env_params), config.bounds, config.spread, config.initial_std)
     check_num_steps(env, config.chunk_length)
     num_sequences = config.chunks_per_update * env.num_envs * env.num_agents
     divides = num_sequences % config.minibatches == 0
     require(divides, "minibatches", config.minibatches, f"a divisor of the {num_sequences} sequences of an update")
-    algorithm = _PPO(env, config, env_params, RecurrentActorCritic(space.n, env.num_labels, config.hidden))
+    network = RecurrentActorCritic(head.num_outputs, env.num_labels, config.hidden, head.free)
+    algorithm = _PPO(env, config, env_params, network, head)
     return Learner(
         init=algorithm.init,
         update=algorithm.update,
-        policy=network_policy(algorithm.network),
+        policy=network_policy(network, head),
         params=lambda state: state.params,
         steps_per_update=num_sequences * config.chunk_length,
     )
 
 
-def network_policy(network: RecurrentActorCritic, name: str = "ppo") -> Policy:
+def network_policy(network: RecurrentActorCritic, head: ActionHead, name: str = "ppo") -> Policy:
     """The stochastic policy of a network, for one agent; its params are the network's."""
 
-    def act(params, memory, seen: MaskedObs, chance):
-        start = jnp.zeros((1,), bool)
-        memory, heads = network.run(params, memory, jax.tree.map(lambda x: x[None], seen), start)
-        return categorical(heads.logits[0], chance), memory
+    def act(params, memory, seen, chance):
+        seen = jax.tree.map(lambda x: x[None], _with_mask(seen))
+        memory, heads = network.run(params, memory, seen, jnp.zeros((1,), bool))
+        return head.sample(heads.policy[0], chance)[0], memory
 
-    return Policy(lambda chance: network.initial_memory(), act, act_chance=Uniform(), masked=True, name=name)
+    return Policy(lambda chance: network.initial_memory(), act, act_chance=head.chance, masked=head.masked, name=name)
+
+
+def _with_mask(seen) -> MaskedObs:
+    """What a network reads: an observation without a mask of legal actions has None for it."""
+    return seen if isinstance(seen, MaskedObs) else MaskedObs(seen, None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +164,7 @@ class _PPO:
     config: PPOConfig
     env_params: PyTree
     network: RecurrentActorCritic
+    head: ActionHead
 
     @property
     def optimiser(self) -> optax.GradientTransformation:
@@ -162,23 +175,22 @@ class _PPO:
 
     @property
     def actor(self) -> Actor:
-        lanes = (self.env.num_envs, self.env.num_agents)
+        head, lanes = self.head, (self.env.num_envs, self.env.num_agents)
 
-        def act(params, memory, seen: MaskedObs, start, key):
-            memory, heads = self._apply(params, memory, seen, start)
-            action = categorical(heads.logits, jax.random.uniform(key, lanes))
-            log_prob = distrax.Categorical(heads.logits).log_prob(action)
-            return action, memory, (log_prob, heads.value)
+        def act(params, memory, seen, start, key):
+            memory, heads = self._apply(params, memory, _with_mask(seen), start)
+            action, raw = head.sample(heads.policy, draw(repeat(head.chance, *lanes), key))
+            return action, memory, (raw, head.log_prob(heads.policy, raw), heads.value)
 
-        return Actor(lambda key: self.network.initial_memory(lanes), act, masked=True)
+        return Actor(lambda key: self.network.initial_memory(lanes), act, masked=head.masked)
 
     def init(self, key: Array) -> PPOState:
         net_key, env_key, key = jax.random.split(key, 3)
         carry = start_rollout(self.env, self.actor, env_key, self.env_params)
         obs = self.env.observe(carry.env, self.env_params)
-        seen = MaskedObs(obs, self.env.action_mask(carry.env, self.env_params))
+        mask = self.env.action_mask(carry.env, self.env_params)[None] if self.head.masked else None
         start = jnp.ones((1, *carry.start.shape, self.env.num_agents), bool)
-        params = self.network.init(net_key, carry.memory, seen.obs[None], seen.mask[None], start)
+        params = self.network.init(net_key, carry.memory, obs[None], mask, start)
         return PPOState(params, self.optimiser.init(params), carry, key)
 
     def update(self, state: PPOState) -> tuple[PPOState, Metrics]:
@@ -189,7 +201,7 @@ class _PPO:
 
     def _apply(self, params, memory, seen: MaskedObs, start):
         """One step of all agents: `start` is `[B]`."""
-        each = jnp.broadcast_to(start[:, None], seen.mask.shape[:2])[None]
+        each = jnp.broadcast_to(start[:, None], (self.env.num_envs, self.env.num_agents))[None]
         memory, heads = self.network.run(params, memory, jax.tree.map(lambda x: x[None], seen), each)
         return memory, jax.tree.map(lambda x: x[0], heads)
 
@@ -210,24 +222,25 @@ class _PPO:
         )
         joined = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), (chunks, next_value))
         advantage = self._advantage(*joined).reshape(next_value.shape)
-        log_prob, value = chunks.extras
+        raw, log_prob, value = chunks.extras
         start = jnp.broadcast_to(chunks.start[..., None], value.shape)
-        steps = (chunks.obs, start, chunks.action, log_prob, value, advantage)  # [C, L, B, N, …]
+        steps = (_with_mask(chunks.obs), start, raw, log_prob, value, advantage)  # [C, L, B, N, …]
         by_sequence = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 3), steps)
         label = jnp.broadcast_to(self.env.labels[:, None], memory.shape[:-1])
         data = Sequences(*jax.tree.map(lambda x: x.reshape(-1, *x.shape[3:]), (memory, label, *by_sequence)))
         return carry, data, self._rollout_metrics(joined[0])
 
-    def _next_value(self, params, memory, trajectory: Trajectory, carry: RolloutState, last: MaskedObs):
+    def _next_value(self, params, memory, trajectory: Trajectory, carry: RolloutState, last):
         """Value at the observation after each step, in the same episode, `[L, B, N]`."""
-        value = trajectory.extras[1]
+        value = trajectory.extras[-1]
         never = jnp.zeros_like(carry.start)
-        _, heads = self._apply(params, carry.memory, last, never)
+        _, heads = self._apply(params, carry.memory, _with_mask(last), never)
         next_value = jnp.concatenate([value[1:], heads.value[None]])
         if self.env.horizon is not None:
             return next_value  # episodes end with the roll-out, so `last` is their final observation
         cores = self._memories(params, memory, trajectory)
-        final = MaskedObs(trajectory.info["final_observation"], jnp.ones_like(trajectory.obs.mask))
+        everything = jnp.ones_like(trajectory.obs.mask) if self.head.masked else None
+        final = MaskedObs(trajectory.info["final_observation"], everything)
         _, heads = jax.vmap(self._apply, in_axes=(None, 0, 0, None))(params, cores, final, never)
         return jnp.where(trajectory.truncated[..., None], heads.value, next_value)
 
@@ -238,12 +251,12 @@ class _PPO:
             memory, _ = self._apply(params, memory, *inputs)
             return memory, memory
 
-        return jax.lax.scan(step, memory, (trajectory.obs, trajectory.start))[1]
+        return jax.lax.scan(step, memory, (_with_mask(trajectory.obs), trajectory.start))[1]
 
     def _advantage(self, trajectory: Trajectory, next_value):
         return gae(
             trajectory.reward * self.config.reward_scale,
-            trajectory.extras[1],
+            trajectory.extras[-1],
             next_value,
             jnp.broadcast_to(trajectory.terminated[..., None], next_value.shape),
             jnp.broadcast_to(trajectory.truncated[..., None], next_value.shape),
@@ -287,15 +300,14 @@ class _PPO:
         seen, start = jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), (batch.seen, batch.start))
         _, heads = self.network.run(params, batch.memory, seen, start)
         heads = jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), heads)
-        policy = distrax.Categorical(heads.logits)
-        ratio = jnp.exp(policy.log_prob(batch.action) - batch.log_prob)
+        ratio = jnp.exp(self.head.log_prob(heads.policy, batch.raw) - batch.log_prob)
         advantage = (batch.advantage - jnp.mean(batch.advantage)) / (jnp.std(batch.advantage) + 1e-8)
         clipped = jnp.clip(ratio, 1.0 - config.clip, 1.0 + config.clip)
         policy_loss = -jnp.mean(jnp.minimum(ratio * advantage, clipped * advantage))
         target = batch.advantage + batch.value
         near = batch.value + jnp.clip(heads.value - batch.value, -config.clip, config.clip)
         value_loss = 0.5 * jnp.mean(jnp.maximum((heads.value - target) ** 2, (near - target) ** 2))
-        entropy = jnp.mean(policy.entropy())
+        entropy = jnp.mean(self.head.entropy(heads.policy))
         label = jnp.broadcast_to(batch.label[:, None], heads.value.shape)
         label_loss = jnp.mean(optax.softmax_cross_entropy_with_integer_labels(heads.label_logits, label))
         loss = policy_loss + config.value_weight * value_loss - config.entropy_weight * entropy

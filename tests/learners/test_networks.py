@@ -62,16 +62,16 @@ def test_a_reset_touches_only_its_own_sequence(gru):
 
 
 def test_step_by_step_equals_the_whole_sequence():
-    network = RecurrentActorCritic(num_actions=4, num_labels=2, hidden=H)
+    network = RecurrentActorCritic(num_outputs=4, num_labels=2, hidden=H)
     obs = jax.random.normal(jax.random.key(0), (T, B, 2, 3))
     mask = jax.random.bernoulli(jax.random.key(1), 0.7, (T, B, 4)).at[..., 0].set(True)
     start = jax.random.bernoulli(jax.random.key(2), 0.3, (T, B))
     memory = network.initial_memory((B,))
     params = network.init(jax.random.key(3), memory, obs, mask, start)
     _, whole = network.apply(params, memory, obs, mask, start)
-    assert whole.logits.shape == (T, B, 4)
+    assert whole.policy.shape == (T, B, 4)
     assert whole.label_logits.shape == (T, B, 2)
-    np.testing.assert_array_equal(whole.logits == ILLEGAL_LOGIT, ~mask)
+    np.testing.assert_array_equal(whole.policy == ILLEGAL_LOGIT, ~mask)
     for t in range(T):
         memory, heads = network.apply(params, memory, obs[t : t + 1], mask[t : t + 1], start[t : t + 1])
         np.testing.assert_allclose(heads.value[0], whole.value[t], atol=1e-5)

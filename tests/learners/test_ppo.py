@@ -1,5 +1,6 @@
 """PPO on probe environments with known answers, and its invariants."""
 
+from dataclasses import dataclass
 from functools import cache
 
 import jax
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmarl.core import PopulationEnv, VectorEnv, rollout, start_rollout
+from jaxmarl.core import Box, PopulationEnv, VectorEnv, rollout, start_rollout
 from jaxmarl.core.rollout import actor_from_policy
 from jaxmarl.envs.rps import RepeatedRPS, bot_players
 from jaxmarl.learners import PPOConfig, over_seeds, ppo
@@ -173,7 +174,7 @@ def test_the_exported_policy_plays_what_the_network_says():
     mask = jnp.ones((6, 3), bool).at[:, 2].set(False)
     start = jnp.zeros(6, bool)
     _, heads = network.apply(params, network.initial_memory(), obs, mask, start)
-    cumulative = np.cumsum(np.asarray(jax.nn.softmax(heads.logits)), axis=1)
+    cumulative = np.cumsum(np.asarray(jax.nn.softmax(heads.policy)), axis=1)
     units = np.asarray(jax.random.uniform(jax.random.key(5), (6, 200)))
 
     def throw(memory, inputs):
@@ -198,6 +199,8 @@ def test_the_exported_policy_plays_what_the_network_says():
         ({"discount": 1.5}, "discount must be in [0, 1], got 1.5"),
         ({"hidden": 0}, "hidden must be an integer >= 1, got 0"),
         ({"learning_rate": -1.0}, "learning_rate must be positive, got -1.0"),
+        ({"bounds": "wrap"}, "bounds must be one of squash, clip; got 'wrap'"),
+        ({"spread": "none"}, "spread must be one of shared, state; got 'none'"),
     ],
 )
 def test_wrong_settings_are_refused(settings, words):
@@ -206,6 +209,33 @@ def test_wrong_settings_are_refused(settings, words):
     assert words in str(error.value)
 
 
-def test_continuous_actions_are_refused():
-    with pytest.raises(ValueError, match="Discrete actions"):
-        ppo(VectorEnv(BoxMarket(), 4), PPOConfig(chunk_length=1))
+@pytest.mark.parametrize(
+    "settings", [{}, {"spread": "state"}, {"bounds": "clip"}], ids=["squash", "state-dependent", "clip"]
+)
+def test_continuous_actions_find_their_target(settings):
+    """The reward is minus the squared distance to 0.5, so that the noise that remains counts too."""
+    env = BoxMarket(horizon=2)
+    _, _, metrics = trained(env, 120, chunk_length=2, entropy_weight=0.0, **settings)
+    assert metrics["reward"].min() > -0.02
+    assert metrics["entropy"].max() < 0.0, "noise has fallen, from an entropy of about 0.7 + log 2"
+
+
+def test_the_first_ratio_of_continuous_actions_is_one_and_their_policy_is_unmasked():
+    learner = ppo(VectorEnv(BoxMarket(), 4), PPOConfig(chunk_length=2, hidden=8))
+    state, metrics = jax.jit(learner.update)(jax.jit(learner.init)(jax.random.key(0)))
+    np.testing.assert_allclose(metrics["first_ratio"], 1.0, atol=1e-5)
+    action, _ = learner.policy.sample(
+        jax.random.key(1), learner.params(state), learner.policy.start(jax.random.key(2)), jnp.ones(1)
+    )
+    assert action.shape == (1,)
+    assert BoxMarket().action_space(()).contains(action)
+
+
+def test_actions_of_whole_numbers_in_a_box_are_refused():
+    @dataclass(frozen=True)
+    class WholeNumbers(BoxMarket):
+        def action_space(self, params):
+            return Box(0, 5, (1,), jnp.int32)
+
+    with pytest.raises(ValueError, match="action_space must be Discrete or a Box of floats"):
+        ppo(VectorEnv(WholeNumbers(), 4), PPOConfig(chunk_length=1))
