@@ -64,7 +64,9 @@ class PacingMarket(Environment[PacingMarketState, PacingMarketParams]):
     An action is a pacing multiplier in `[0, 1]`: the buyer bids that share of her value for every item of the period,
     whose values she has not seen. Items go to the highest bids (equal ones share them), at these bids. A buyer whose
     items cost more than the money she has left gets, and pays for, the share of them that she can pay; the rest stays
-    unsold. The reward is value bought less payment, both per unit of item mass.
+    unsold. The reward is value bought less payment, both per unit of item mass. The pacing equilibrium of `benchmarks`
+    is competitive, each buyer spends her budget or bids her values (Conitzer et al. 2022); it is not a Nash equilibrium
+    of this game, as in any first-price auction a buyer with money to spare gains by bidding less.
 
     An observation is the buyer's own `[rate, share of the budget left, last multiplier, last value bought, last
     payment]`, and the share of the periods played. `info`: `won [N]`, `payments [N]`, `revenue`, `welfare`,
