@@ -75,8 +75,8 @@ def best_response_path(
 
 
 def quoting_profits(
-    half_spreads: Float[Array, " N"], cost: Float[Array, " N"] | Scalar, sharpness: Scalar, reservation: Scalar
-) -> Float[Array, " N"]:
+    half_spreads: Float[Array, "*batch N"], cost: Float[Array, " N"] | Scalar, sharpness: Scalar, reservation: Scalar
+) -> Float[Array, "*batch N"]:
     """Expected profit of each dealer for a client who comes."""
     return (half_spreads - cost) * choice_probabilities(half_spreads, sharpness, reservation)
 
