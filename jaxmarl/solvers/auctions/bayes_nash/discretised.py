@@ -1,18 +1,19 @@
 """A sealed-bid auction with finitely many types and bids, and the expected utility of every bid in it."""
 
 import functools
-from collections.abc import Callable
 from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float
 
 from jaxmarl.core.checks import require, require_choice, require_int
 from jaxmarl.envs.auctions.mechanism import crra
 from jaxmarl.envs.auctions.sealed_bid import SealedBidAuction, SealedBidParams
+from jaxmarl.solvers.auctions.bayes_nash.groups import checked_groups, is_concrete
 from jaxmarl.solvers.auctions.bayes_nash.signals import SignalLaw, signal_law
 from jaxmarl.solvers.auctions.bayes_nash.winning import Rivals, priced_utility, rivals_of
 
@@ -107,15 +108,10 @@ class DiscretisedAuction:
         """Of each type; bids that the auction refuses count as 0."""
         return jnp.sum(self._behaviour(strategies) * jnp.where(self.accepted, self.bids, 0), axis=-1)
 
-    def bid_function(self, strategies: Strategies) -> Callable[[Array], Array]:
+    def bid_function(self, strategies: Strategies) -> Partial:
         """The mean bids as a function from signals `[..., N]` to bids `[..., N]`, linear between types."""
-        means = self.mean_bids(strategies)
-
-        def bid(signals: Float[Array, "*batch N"]) -> Float[Array, "*batch N"]:
-            columns = [jnp.interp(signals[..., i], self.types[g], means[g]) for i, g in enumerate(self.groups)]
-            return jnp.stack(columns, axis=-1)
-
-        return bid
+        bidders = np.asarray(self.groups)
+        return Partial(_interpolate, self.types[bidders], self.mean_bids(strategies)[bidders])
 
     def _behaviour(self, strategies: Strategies) -> Float[Array, "G n m"]:
         possible = self.mass > 0
@@ -151,6 +147,10 @@ class DiscretisedAuction:
         return rivals_of(pmf, self.counts, self.ties_win, len(self.groups), signals, means)
 
 
+def _interpolate(types: Float[Array, "N n"], means: Float[Array, "N n"], signals: Array) -> Array:
+    return jax.vmap(jnp.interp, in_axes=(-1, 0, 0), out_axes=-1)(signals, types, means)
+
+
 def discretise(
     env: SealedBidAuction,
     params: SealedBidParams,
@@ -172,7 +172,8 @@ def discretise(
         num_types: cells of each bidder's signals.
         num_bids: levels, 0 included; None for those of `env`, or as many as types.
         max_bid: the highest level; None for that of `env`, where it has levels, else for the largest value (twice
-            that in third-price auctions, three times in wars of attrition), at most `env.max_bid`.
+            that in third-price auctions, three times in wars of attrition), at most `env.max_bid`, or as little more
+            as makes the reserve one of the levels.
         num_latents: points of the number that correlates signals, where there is one.
         groups: of each bidder, counted from 0; bidders of a group are alike and share a strategy. None: whoever is
             alike.
@@ -186,13 +187,12 @@ def discretise(
     require(not env.smooth, "env.smooth", env.smooth, "False")
     levels = num_bids or env.num_bid_levels or num_types
     require_int("num_bids", levels, 2)
-    concrete = not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(params))
     law = signal_law(params.prior, jnp.sum(params.active))
-    if concrete:
+    if is_concrete(params):
         env.validate(params)
         averse = bool((np.asarray(params.risk) != 1).any())
         require(not (law.additive and averse), "params.risk", "risk aversion", "1 where values depend on all signals")
-    groups = _checked_groups(params, groups, concrete)
+    groups = checked_groups(params, groups)
     top = None if max_bid is None else jnp.asarray(max_bid, float)
     if top is None and num_bids is None and env.num_bid_levels is not None:
         top = jnp.asarray(env.max_bid, float)
@@ -220,7 +220,7 @@ def _tables(
     mass = joint.sum(axis=1)
     posterior = jnp.swapaxes(joint / jnp.where(mass > 0, mass, 1)[:, None], 1, 2)
     values = jnp.broadcast_to(law.own_value(types[..., None], latents), posterior.shape)
-    step = (_largest_bid(env, law, high) if max_bid is None else max_bid) / (num_bids - 1)
+    step = _step(env, law, high, params.reserve, num_bids) if max_bid is None else max_bid / (num_bids - 1)
     bids, fee = step * jnp.arange(num_bids), jnp.asarray(params.entry_fee)
     prices, reserve_price = bids + fee, params.reserve + fee
     losers_pay = prices if env.payment in LOSERS_PAY else jnp.broadcast_to(fee, bids.shape)
@@ -248,36 +248,9 @@ def _tables(
     )
 
 
-def _checked_groups(params: SealedBidParams, groups: tuple[int, ...] | None, concrete: bool) -> tuple[int, ...]:
-    """The groups given, checked, or those of bidders with the same numbers (inactive ones join the first group)."""
-    num_agents = params.risk.shape[-1]
-    if groups is not None:
-        fits = len(groups) == num_agents and set(groups) == set(range(max(groups) + 1))
-        require(fits, "groups", groups, f"a group from 0 up for each of {num_agents} bidders, none left out")
-    if not concrete:
-        require(groups is not None, "groups", groups, "given inside jit and vmap")
-        return groups  # type: ignore[return-value]
-    numbers = _numbers_of_bidders(params)
-    active = np.asarray(params.active)
-    if groups is None:
-        kinds: list[tuple[float, ...]] = []
-        for i in np.flatnonzero(active):
-            if numbers[i] not in kinds:
-                kinds.append(numbers[i])
-        return tuple(kinds.index(numbers[i]) if active[i] else 0 for i in range(num_agents))
-    for g in set(groups):
-        kinds = [numbers[i] for i in range(num_agents) if groups[i] == g and active[i]]
-        require(len(set(kinds)) <= 1, "groups", groups, f"groups of bidders alike; those of group {g} differ")
-    return groups
-
-
-def _numbers_of_bidders(params: SealedBidParams) -> list[tuple[float, ...]]:
-    shape = params.risk.shape
-    leaves = [params.risk, *(leaf for leaf in jax.tree.leaves(params.prior) if np.shape(leaf) == shape)]
-    return [tuple(float(np.asarray(leaf)[i]) for leaf in leaves) for i in range(shape[-1])]
-
-
-def _largest_bid(env: SealedBidAuction, law: SignalLaw, high: Float[Array, " G"]) -> Array:
+def _step(env: SealedBidAuction, law: SignalLaw, high: Float[Array, " G"], reserve: Array, num_bids: int) -> Array:
+    """Between levels that reach as far as bids of interest go, such that a reserve is one of them."""
     top = jnp.max(high)
     value = law.own_value(top, law.latent_quantile(jnp.ones(()))) + law.spillover() * (law.num_active - 1) * top
-    return jnp.minimum(LARGEST_BID.get(env.payment, 1.0) * value, env.max_bid)
+    step = jnp.minimum(LARGEST_BID.get(env.payment, 1.0) * value, env.max_bid) / (num_bids - 1)
+    return jnp.where(reserve > step, reserve / jnp.maximum(jnp.floor(reserve / step + 1e-4), 1), step)

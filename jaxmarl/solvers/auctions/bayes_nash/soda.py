@@ -23,7 +23,8 @@ class BayesNashSolution:
         mean_bids: `[G, n]`, of each type.
         utilities: `[G]`, before types are known.
         losses: `[G]`, what a best response in the discretised auction would add, recomputed from the auction.
-        relative_losses: `[G]`, the same as a share of the best response's utility (0 where that is 0).
+        relative_losses: `[G]`, the same as a share of the best response's utility (of 1e-4 of the highest bid, where that
+            is more).
         revenue: expected payments of all bidders.
         iterations: how many were taken.
         trace: `"iteration"` and the largest `"relative_loss"` every so many iterations, `[R]`; after the stop, the
@@ -75,7 +76,8 @@ def soda(
         auction: from `discretise`.
         method: of `UPDATE_RULES`: `"entropic"` (multiplicative weights, in logarithms) and `"euclidean"` dual
             averaging, `"euclidean_mirror"` ascent (SOMA), `"frank_wolfe"`, `"fictitious_play"`.
-        step_size: `eta` of the steps `eta / (t + 1)^decay`, None for 50 with entropic steps and 1 with Euclidean ones.
+        step_size: `eta` of the steps `eta / (t + 1)^decay`, for utilities in units of the highest bid; None for 50 with
+            entropic steps and 1 with Euclidean ones.
         decay: None for 0.05 and 0.5.
         tolerance: stops when no group can gain more than this share of its utility.
         max_iterations: most steps.
@@ -97,10 +99,9 @@ def soda(
     return _solve(auction, method, step_size, decay, tolerance, max_iterations, key, record_every)
 
 
-def relative_losses(utility: Float[Array, " G"], best: Float[Array, " G"]) -> Float[Array, " G"]:
-    """`1 - utility / best`, 0 where a best response earns nothing."""
-    earns = best > 1e-12
-    return jnp.where(earns, (best - utility) / jnp.where(earns, best, 1), 0)
+def relative_losses(auction: DiscretisedAuction, utility: Float[Array, " G"], best: Float[Array, " G"]) -> Array:
+    """`(best - utility) / best`; a best response that earns next to nothing counts as 1e-4 of the highest bid."""
+    return (best - utility) / jnp.maximum(best, 1e-4 * auction.bids[-1])
 
 
 def certified(
@@ -116,7 +117,7 @@ def certified(
         mean_bids=auction.mean_bids(strategies),
         utilities=utility,
         losses=best - utility,
-        relative_losses=relative_losses(utility, best),
+        relative_losses=relative_losses(auction, utility, best),
         revenue=auction.revenue(strategies),
         iterations=jnp.asarray(iterations, jnp.int32),
         trace=trace or {},
@@ -145,13 +146,14 @@ def _solve(
         strategies = rule.strategies(loop.state, mass)
         gradient = auction.utility_of_bids(strategies)
         utility = jnp.sum(strategies * gradient, axis=(1, 2))
-        loss = jnp.max(relative_losses(utility, jnp.sum(mass * gradient.max(axis=-1), axis=1)))
+        best = jnp.sum(mass * gradient.max(axis=-1), axis=1)
+        loss = jnp.max(relative_losses(auction, utility, best))
         better = loss < loop.best_loss
-        eta = step_size / (loop.t + 1.0) ** decay
+        eta = step_size / auction.bids[-1] / (loop.t + 1.0) ** decay
         state = rule.update(loop.state, gradient, auction.best_response(gradient), mass, eta, loop.t)
         trace = jnp.where(jnp.arange(records) >= loop.t // record_every, loss, loop.trace)
-        best = jnp.where(better, strategies, loop.best)
-        return _Loop(loop.t + 1, state, best, jnp.minimum(loss, loop.best_loss), trace)
+        kept = jnp.where(better, strategies, loop.best)
+        return _Loop(loop.t + 1, state, kept, jnp.minimum(loss, loop.best_loss), trace)
 
     first = rule.init(start, mass)
     infinite = jnp.full((), jnp.inf, mass.dtype)
