@@ -18,7 +18,7 @@ from jaxmarl.envs.auctions import mechanism, priors
 from jaxmarl.envs.auctions.one_shot import (
     OneShotAuction,
     PrivateValues,
-    identical,
+    common_law,
     require_each,
     require_prior,
     require_risk,
@@ -245,10 +245,10 @@ class DoubleAuction(OneShotAuction[PrivateValues, DoubleAuctionParams]):
         """
         truthful: dict[str, Any] = {"bid": lambda values: values} if self.rule in ("mcafee", "vcg") else {}
         neutral = bool(np.asarray(params.active).all()) and bool((np.asarray(params.risk) == 1).all())
-        uniform = type(params.prior) is priors.Uniform and identical(params.prior, np.arange(self.num_agents))
-        if self.num_agents != 2 or not (neutral and uniform):
+        law = common_law(params.prior, np.arange(self.num_agents))
+        if self.num_agents != 2 or not neutral or type(law) is not priors.Uniform:
             return truthful
-        low, size = params.prior.low[0], params.prior.high[0] - params.prior.low[0]
+        low, size = law.low, law.high - law.low
         weight = params.price_weight
 
         def bid(values: Float[Array, "*batch 2"]) -> Float[Array, "*batch 2"]:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxmarl.envs.auctions import equilibria
-from jaxmarl.envs.auctions.one_shot import identical, law_of
+from jaxmarl.envs.auctions.one_shot import common_law
 from jaxmarl.envs.auctions.priors import Marginal, Uniform
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ def known_answers(env: "MultiUnitAuction", params: "MultiUnitParams") -> dict[st
     (demand,), units = env.bids_shape, env.num_units
     truthful = env.payment == "vickrey" or (env.payment == "uniform" and demand == 1)
     neutral = bool((np.asarray(params.risk)[active] == 1).all())
-    if len(active) == 0 or not neutral or not identical(params.prior, active):
+    n, law = len(active), common_law(params.prior, active)
+    if law is None or not neutral:
         return {"bid": _value} if truthful else {}
-    n, law = len(active), law_of(params.prior, active[0])
     reserve = jnp.clip(jnp.asarray(params.reserve), law.low, law.high)
     flat = env.marginal_values == "constant" and demand == units
     if truthful:

@@ -106,11 +106,9 @@ def require_prior(prior: Any, family: type, num_agents: int, name: str = "prior"
     prior.validate(num_agents)
 
 
-def identical(prior: Any, active: np.ndarray) -> bool:
-    """Whether the active bidders' values have one law."""
-    return all(np.ptp(np.asarray(leaf)[active]) == 0 for leaf in vars(prior).values())
-
-
-def law_of(prior: Any, bidder: int) -> Any:
-    """The law of one bidder's value: the prior with scalar leaves."""
-    return prior.replace(**{name: leaf[bidder] for name, leaf in vars(prior).items()})
+def common_law(prior: Any, active: np.ndarray) -> Any:
+    """The law that all active bidders' values have, with scalar leaves; None where laws differ or nobody is active."""
+    leaves = vars(prior)
+    if len(active) == 0 or any(np.ptp(np.asarray(leaf)[active]) != 0 for leaf in leaves.values()):
+        return None
+    return prior.replace(**{name: leaf[int(active[0])] for name, leaf in leaves.items()})

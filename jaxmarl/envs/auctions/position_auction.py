@@ -17,8 +17,7 @@ from jaxmarl.envs.auctions import equilibria, mechanism, priors
 from jaxmarl.envs.auctions.one_shot import (
     OneShotAuction,
     PrivateValues,
-    identical,
-    law_of,
+    common_law,
     require_amounts,
     require_each,
     require_prior,
@@ -156,10 +155,10 @@ class PositionAuction(OneShotAuction[PrivateValues, PositionParams]):
         truthful = self.payment == "vcg" or (self.payment == "gsp" and self.num_slots == 1)
         answers: dict[str, Any] = {"bid": lambda values: values} if truthful else {}
         quality = np.asarray(params.quality)[active]
-        alike = len(active) > 0 and identical(params.prior, active) and np.ptp(quality) == 0
-        if self.payment == "first_price" or not alike:
+        law = common_law(params.prior, active)
+        if self.payment == "first_price" or law is None or np.ptp(quality) != 0:
             return answers
-        law, rates = law_of(params.prior, active[0]), params.click_rates * quality[0]
+        rates = params.click_rates * quality[0]
         threshold = jnp.clip(params.reserve / quality[0], law.low, law.high)
         utility = equilibria.expected_utility(law, len(active), threshold, rates)
         prefix = "" if truthful else "envy_free_"

@@ -1,4 +1,4 @@
-"""Markets with budgets: pacing equilibria and what a sample says of them, pacing over time, several channels."""
+"""Auctions: pacing equilibria, what a sample says of them, pacing over time, positions, optimal reserves."""
 
 from jaxmarl.envs.auctions.budget_closed_forms import (
     PACING_RULES,
@@ -36,6 +36,8 @@ from jaxmarl.solvers.auctions.pacing import (
     second_price,
 )
 from jaxmarl.solvers.auctions.pacing_fixed_points import PacingFixedPoint, pacing_fixed_point
+from jaxmarl.solvers.auctions.position import envy, envy_free_bids
+from jaxmarl.solvers.auctions.reserve import OptimalReserve, equilibrium_bid, optimal_reserve
 from jaxmarl.solvers.auctions.sgd_ucb import SgdUcbRun, sgd_ucb
 
 __all__ = [
@@ -47,6 +49,7 @@ __all__ = [
     "Coverage",
     "FPPEInference",
     "MultiChannelOptimum",
+    "OptimalReserve",
     "PaceRun",
     "PacingFixedPoint",
     "PacingRound",
@@ -59,11 +62,15 @@ __all__ = [
     "budget_response",
     "duality_gap",
     "elected_price",
+    "envy",
+    "envy_free_bids",
+    "equilibrium_bid",
     "fppe",
     "fppe_coverage",
     "fppe_inference",
     "fppe_with_allocation",
     "multi_channel_optimum",
+    "optimal_reserve",
     "pace",
     "pacing_dynamics",
     "pacing_fixed_point",
