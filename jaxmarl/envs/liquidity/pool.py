@@ -43,7 +43,8 @@ def tipping_level(exponent: Float[Array, ""] | float) -> Float[Array, ""]:
     Args:
         exponent: ψ > 1.
     """
-    return exponent / (exponent - 1.0) ** ((exponent - 1.0) / exponent)
+    exponent = jnp.asarray(exponent, float)
+    return exponent / (exponent - 1) ** ((exponent - 1) / exponent)
 
 
 def fixed_points(level: Float[Array, "*batch"]) -> Float[Array, "*batch two"]:
