@@ -75,7 +75,9 @@ def test_outcomes_by_quadrature(rule, correlation):
     local, one, revenue, welfare, chance = OUTCOMES[rule, correlation]
     got = equilibrium_outcome(rule, correlation)
     np.testing.assert_allclose(got["utility"], [local, local, one], atol=2e-5)
-    np.testing.assert_allclose([got["revenue"], got["welfare"], got["locals_win"]], [revenue, welfare, chance], atol=1e-4)
+    np.testing.assert_allclose(
+        [got["revenue"], got["welfare"], got["locals_win"]], [revenue, welfare, chance], atol=1e-4
+    )
     np.testing.assert_allclose(np.sum(got["utility"]) + got["revenue"], got["welfare"], rtol=1e-6)
 
 

@@ -85,7 +85,9 @@ def test_vcg_payments_are_what_the_others_lose():
     def info_of(v, e, x):
         return env.transition(PrivateValues(v), v, (), params.replace(quality=e, click_rates=x))[3]
 
-    info = {name: np.asarray(x) for name, x in info_of(*(jnp.asarray(x, float) for x in (values, quality, rates))).items()}
+    info = {
+        name: np.asarray(x) for name, x in info_of(*(jnp.asarray(x, float) for x in (values, quality, rates))).items()
+    }
     for t, (worth, x) in enumerate(zip(values * quality, rates, strict=True)):
         total = best_welfare(worth, x)
         assert info["welfare"][t] == pytest.approx(total, rel=1e-5)
