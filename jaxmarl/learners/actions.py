@@ -80,12 +80,12 @@ class CategoricalActions:
 
 @dataclass(frozen=True)
 class GaussianActions:
-    """Outputs are means and logarithms of standard deviations of independent normal numbers, one an entry of the action.
+    """Outputs are means and logarithms of standard deviations of independent normal numbers, one an entry of an action.
 
     Squashed, a number x becomes `low + (high - low) (1 + tanh x) / 2` between two bounds, `low + softplus(x)` above one
     (`high - softplus(x)` below one), and stays x without any; densities and entropies are those of the squashed action.
-    Clipped, the network's unit is half the width of the box, its zero the centre (bounded boxes) or 0, and densities and
-    entropies are those before clipping, as if the environment did it.
+    Clipped, the network's unit is half the width of the box, its zero the centre (bounded boxes) or 0, and densities
+    and entropies are those before clipping, as if the environment did it.
 
     Attributes:
         shape: of the action.

@@ -90,7 +90,7 @@ class RecurrentActorCritic(nn.Module):
         mask: Bool[Array, "T *batch A"] | None,
         start: Bool[Array, "T *batch"],
     ) -> tuple[Float[Array, "*batch H"], Heads]:
-        """Runs `T` steps of a batch of sequences; `obs` is `[T, *batch, …]`, flattened per agent; `mask` of legal actions."""
+        """Runs `T` steps of a batch of sequences; `obs` is `[T, *batch, …]`, flattened per agent."""
         flat = obs.reshape(*start.shape, -1).astype(jnp.float32)
         encoded = nn.relu(nn.Dense(self.hidden, kernel_init=orthogonal(2**0.5), name="encoder")(flat))
         memory, core = GRU(self.hidden, name="core")(memory, encoded, start)

@@ -1,0 +1,31 @@
+"""Market microstructure: market making, order books, adverse selection, double auctions, a battery."""
+
+from jaxmarl.envs.markets.battery import BatteryParams, ImbalanceBattery, PriceModel
+from jaxmarl.envs.markets.battery_optimum import load_prices, perfect_foresight, risk_objective
+from jaxmarl.envs.markets.call_market import CallMarket, CallMarketParams
+from jaxmarl.envs.markets.double_auction import ContinuousDoubleAuction, DoubleAuctionParams, zero_intelligence
+from jaxmarl.envs.markets.glosten_milgrom import GlostenMilgrom, GlostenMilgromParams, zero_profit_quotes
+from jaxmarl.envs.markets.kyle import Kyle, KyleParams, kyle_equilibrium
+from jaxmarl.envs.markets.market_making import MarketMaking, MarketMakingParams
+
+__all__ = [
+    "BatteryParams",
+    "CallMarket",
+    "CallMarketParams",
+    "ContinuousDoubleAuction",
+    "DoubleAuctionParams",
+    "GlostenMilgrom",
+    "GlostenMilgromParams",
+    "ImbalanceBattery",
+    "Kyle",
+    "KyleParams",
+    "MarketMaking",
+    "MarketMakingParams",
+    "PriceModel",
+    "kyle_equilibrium",
+    "load_prices",
+    "perfect_foresight",
+    "risk_objective",
+    "zero_intelligence",
+    "zero_profit_quotes",
+]
