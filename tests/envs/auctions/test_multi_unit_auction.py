@@ -57,10 +57,10 @@ def test_a_second_equilibrium_of_the_uniform_price_also_earns_nothing():
 PAIRS = np.asarray([pair for pair in itertools.product(np.linspace(0, 1.2, 13), repeat=2) if pair[0] >= pair[1]])
 
 
-@pytest.mark.parametrize("case", list(EQUILIBRIA)[:2] + ["discriminatory, flat"])
+@pytest.mark.parametrize("case", [*list(EQUILIBRIA)[:2], "discriminatory, flat"])
 def test_no_pair_of_bids_gains_on_average(case):
     """91 pairs of bids for 5 pairs of values against 1024 even draws of the other bidder."""
-    env, params, known, values, bids = at_equilibrium(EQUILIBRIA[case][0], 10)
+    env, params, known, values, _ = at_equilibrium(EQUILIBRIA[case][0], 10)
     pairs = jnp.broadcast_to(jnp.asarray(PAIRS, jnp.float32), (len(values), *PAIRS.shape))
     for own in ((0.9, 0.8), (0.9, 0.2), (0.5, 0.4), (0.3, 0.1), (0.6, 0.6)):
         own = own if env.marginal_values == "sorted" else (own[0], own[0])
