@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from jaxmarl.envs.auctions.budget_closed_forms import uniform_pair_fppe, uniform_values
 from jaxmarl.solvers.auctions.fppe_experiments import ab_tests, fppe_coverage, rejections
@@ -102,18 +103,47 @@ def lift(values):
     return values * jnp.array([1.3, 1.0])
 
 
-@pytest.mark.parametrize("share", [0.3, 0.5])
-def test_ab_tests_have_their_size_and_find_a_lift(share):
-    options = {"num_items": 1000, "num_replications": 400, "share": share}
+def test_ab_tests_with_unequal_shares_have_their_size_and_find_a_lift():
+    share, items, replications = 0.3, 400, 192
+    options = {"num_items": items, "num_replications": replications, "share": share}
     budgets = jnp.array([0.6, 0.1])
     same = ab_tests(jax.random.key(8), uniform_values, keep, budgets, **options)
     for interval in (same.revenue_interval, same.nash_interval, same.multipliers_interval[:, :, 1]):
-        assert float(rejections(interval)) <= 0.05 + 4 * np.sqrt(0.05 * 0.95 / 400)
+        assert float(rejections(interval)) <= 0.05 + 4 * np.sqrt(0.05 * 0.95 / replications)
     truth = uniform_pair_fppe(budgets)
     deviation = np.sqrt(truth.revenue_variance * (1 / share + 1 / (1 - share)))
-    assert float(same.revenue_effect.std()) * 1000**0.5 == pytest.approx(deviation, rel=4 / np.sqrt(800))
+    assert float(same.revenue_effect.std()) * items**0.5 == pytest.approx(deviation, rel=4 / np.sqrt(2 * replications))
     lifted = ab_tests(jax.random.key(8), uniform_values, lift, budgets, **options)
     assert float(rejections(lifted.revenue_interval)) > 0.95
+
+
+def lift_by(values, lift):
+    return values * jnp.array([1 + lift, 1.0])
+
+
+def test_the_power_curve_is_that_of_a_normal_test():
+    """Rejections rise with the lift, as often as the effects' own mean and spread say; for revenue and for welfare."""
+    replications, budgets = 192, jnp.array([0.6, 0.1])
+    found = []
+    for lift in (0.0, 0.15, 0.4):
+        treated = jax.tree_util.Partial(lift_by, lift=lift)
+        tests = ab_tests(
+            jax.random.key(9), uniform_values, treated, budgets, num_items=400, num_replications=replications
+        )
+        for effect, interval in (
+            (tests.revenue_effect, tests.revenue_interval),
+            (tests.nash_effect, tests.nash_interval),
+        ):
+            distance = np.abs(np.mean(effect)) / np.std(effect)
+            power = norm.cdf(distance - 1.96) + norm.cdf(-distance - 1.96)
+            found.append(float(rejections(interval)))
+            # 4 standard errors of a share, and 2 of the mean and the spread that it is predicted from
+            of_distance = (1 + distance) / np.sqrt(replications)
+            slack = 4 * np.sqrt(power * (1 - power) / replications) + 2 * of_distance * norm.pdf(distance - 1.96)
+            assert abs(found[-1] - power) <= slack
+    assert np.all(np.diff(found[::2]) > 0)
+    assert found[4] > 0.9
+    assert max(found[:2]) < 0.12
 
 
 def test_split_items():
