@@ -135,14 +135,14 @@ def print_tables(
         "lever", "worst", "10 %", "median", "mean", title=f"Share of the optimum, {len(shares['budgets'])} markets"
     )
     for lever, found in shares.items():
-        numbers = [np.min(found), *np.quantile(found, (0.1, 0.5)), np.mean(found)]
-        table.add_row(lever, *(f"{number:.4f}" for number in numbers))
+        quantiles = [min(found), *np.quantile(found, (0.1, 0.5)).tolist(), sum(found) / len(found)]
+        table.add_row(lever, *(f"{number:.4f}" for number in quantiles))
     console.print(table)
     table = Table("goal", "periods", "value", "spend", "net value", "fixed budgets", title="SGD-UCB, per period")
-    for row in learning:
-        for k in (0, len(row["periods"]) // 2, -1):
-            numbers = [f"{row[name][k]:.3f}" for name in ("value", "spend", "net value")]
-            table.add_row(row["goal"], str(row["periods"][k]), *numbers, f"{row['best fixed budgets']:.3f}")
+    for goal in learning:
+        for k in (0, len(goal["periods"]) // 2, -1):
+            numbers = [f"{goal[name][k]:.3f}" for name in ("value", "spend", "net value")]
+            table.add_row(goal["goal"], str(goal["periods"][k]), *numbers, f"{goal['best fixed budgets']:.3f}")
     console.print(table)
 
 
