@@ -28,7 +28,7 @@ def plot_market_day(
 
     Args:
         mid: mid price at each step, or its change since the start.
-        half_spreads: distances of each dealer's bid and ask from it.
+        half_spreads: distances of each dealer's bid and ask from it; NaN where it does not quote.
         inventory: parcels that each dealer holds.
         path: the PNG to write; its folder is made.
         title: headline.
@@ -68,10 +68,9 @@ def _draw_quotes(axes: Axes, mid: np.ndarray, half_spreads: np.ndarray) -> None:
     steps = np.arange(len(mid))
     bids, asks = mid[:, None] - half_spreads[:, :, 0], mid[:, None] + half_spreads[:, :, 1]
     for quotes, colour, label in ((asks, style.LOSS, "asks"), (bids, style.GAIN, "bids")):
-        axes.fill_between(
-            steps, quotes.min(axis=1), quotes.max(axis=1), color=colour, alpha=0.25, linewidth=0, step="post"
-        )
-        best = quotes.min(axis=1) if label == "asks" else quotes.max(axis=1)
+        lowest, highest = np.fmin.reduce(quotes, axis=1), np.fmax.reduce(quotes, axis=1)
+        axes.fill_between(steps, lowest, highest, color=colour, alpha=0.25, linewidth=0, step="post")
+        best = lowest if label == "asks" else highest
         axes.step(steps, best, where="post", color=colour, linewidth=1.2, label=f"{label}: best, and range")
     axes.step(steps, mid, where="post", color=style.INK, linewidth=1.0, label="mid price")
     axes.legend(fontsize=style.SMALL, frameon=False, labelcolor=style.INK, ncols=3, loc="upper left")

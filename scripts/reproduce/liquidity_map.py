@@ -1,6 +1,6 @@
 """When does deep liquidity exist, and when is it chosen, if a dealer does not know how much the other can take?
 
-    python scripts/reproduce/liquidity_map.py [--points 41] [--runs 16] [--folder runs/liquidity_map]
+    python scripts/reproduce/liquidity_map.py [--points 40] [--runs 16] [--folder runs/liquidity_map]
     python scripts/reproduce/liquidity_map.py --smoke
 
 Two dealers are large with probability p and pay c for each parcel posted. Over (p, c) this computes the pure symmetric
@@ -43,6 +43,7 @@ def equilibria(share: Array, cost: Array) -> Array:
 def selected(share: Array, cost: Array) -> Array:
     """The strategy that log-linear learning plays most as its noise vanishes."""
     law = log_linear_learning(liquidity_provision_bayesian(share, cost), temperature=2e-3).joint
+    assert law is not None
     return jnp.argmax(jnp.diagonal(law))
 
 
@@ -140,7 +141,7 @@ def draw_figure(found: dict[str, Any], path: Path) -> Path:
     potential = found["selected"]
     region = np.where(potential == INDEX["deep"], 3, np.where(deep_exists, 2, 1))
     region = np.where(potential == INDEX["none"], np.where(deep_exists, 4, 0), region)
-    colours = ["#eceef0", "#c9d7ee", "#f3d9a4", style.GAIN, "#d9c6a0"]
+    colours = ["#eceef0", "#c9d7ee", "#f3d9a4", style.GAIN, "#e9c3bb"]
     labels = [
         "no trade has it; (1, 1) exists",
         "(1, 1) has it; (1, 2) does not exist",
@@ -151,9 +152,12 @@ def draw_figure(found: dict[str, Any], path: Path) -> Path:
     axes[0].imshow(region, origin="lower", extent=extent, aspect="auto", cmap=ListedColormap(colours), vmin=0, vmax=4)
     handles = [Patch(color=colour, label=label) for colour, label in zip(colours, labels, strict=True)]
     axes[0].legend(handles=handles, fontsize=style.SMALL, loc="upper left", framealpha=0.9, edgecolor="none")
-    style.panel_title(axes[0], "Who has the highest potential")
+    style.panel_title(axes[0], "Highest potential")
     shades = LinearSegmentedColormap.from_list("depth", ["#f7f7f5", style.GAIN])
-    for panel, name, title in ((axes[1], "hedge", "Hedge ends at (1, 2)"), (axes[2], "replicator", "Replicator does")):
+    for panel, name, title in (
+        (axes[1], "hedge", "Hedge ends at (1, 2)"),
+        (axes[2], "replicator", "Replicator ends at (1, 2)"),
+    ):
         ends = found[name][:, :, INDEX["deep"]]
         image = panel.imshow(ends, origin="lower", extent=extent, aspect="auto", cmap=shades, vmin=0, vmax=1)
         style.panel_title(panel, title)
@@ -165,7 +169,7 @@ def draw_figure(found: dict[str, Any], path: Path) -> Path:
         style.quiet_axes(panel)
         for slope, dash, label in ((1.0, "-", "c = p"), (0.5, "--", "c = p / 2")):
             panel.plot([0, 1], [0, slope], dash, color=style.INK, linewidth=1.1)
-            panel.text(0.97, 0.97 * slope - 0.03, label, fontsize=style.SMALL, color=style.INK, ha="right", va="top")
+            panel.text(0.79, 0.83 * slope, label, fontsize=style.SMALL, color=style.INK, ha="right", va="bottom")
         panel.set_xlim(0, 1)
         panel.set_ylim(0, 1)
         panel.set_xlabel("share p of large dealers", fontsize=style.BODY, color=style.INK)
@@ -175,7 +179,7 @@ def draw_figure(found: dict[str, Any], path: Path) -> Path:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--points", type=int, default=41, help="of each axis of the map")
+    parser.add_argument("--points", type=int, default=40, help="of each axis of the map")
     parser.add_argument("--runs", type=int, default=16, help="of each dynamics at each point")
     parser.add_argument("--rounds", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)

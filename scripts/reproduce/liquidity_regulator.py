@@ -30,9 +30,11 @@ from jaxmarl.envs.liquidity.pool import fixed_points
 from jaxmarl.envs.liquidity.quotes import avellaneda_stoikov_quotes
 from jaxmarl.games.liquidity_types import design_objective
 
-DEALERS, RISK_AVERSION, HORIZON, COST = 6, 0.1, 0.25, 0.25
+DEALERS, HORIZON, COST = 6, 0.25, 0.25
+RISK_AVERSION = 0.1
+CARELESS = 0.01  # dealers who let their positions wander, so that limits bind and take quotes away
 CAPS = (np.inf, 0.5, 0.3)
-WEIGHTS = (0.0, 0.5, 1.0)
+GAMES = [(selection, weight) for selection in ("best", "potential") for weight in (0.0, 1.0)]
 STEPS = 600
 
 
@@ -40,21 +42,25 @@ def number(x: float) -> Array:
     return jnp.full((), x, float)
 
 
-def inventory_quotes(env: DealerMarket, state: DealerMarketState, params: DealerMarketParams) -> Array:
+def inventory_quotes(
+    env: DealerMarket, state: DealerMarketState, params: DealerMarketParams, aversion: float = RISK_AVERSION
+) -> Array:
     """Full-size quotes of dealers who look a fixed time ahead, whatever the step."""
-    terms = (HORIZON, RISK_AVERSION, params.volatility, params.clients.decay)
+    terms = (HORIZON, aversion, params.volatility, params.clients.decay)
     return env.encode(jnp.stack(avellaneda_stoikov_quotes(state.inventory, *terms), axis=1))
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def simulate(env: DealerMarket, paths: int, params: DealerMarketParams, key: Array) -> dict[str, Array]:
+def simulate(
+    env: DealerMarket, paths: int, params: DealerMarketParams, key: Array, aversion: float = RISK_AVERSION
+) -> dict[str, Array]:
     """`[paths]`: final liquidity, and the mean liquidity, depth and volume a step over the second half."""
     keys = jax.random.split(key, 2)
     states = jax.vmap(lambda chance: env.initial(chance, params))(draw(env.reset_chance, keys[0], (paths,)))
 
     def advance(states: DealerMarketState, key: Array) -> tuple[DealerMarketState, dict[str, Array]]:
         def step(state: DealerMarketState, chance: Any) -> Any:
-            return env.transition(state, inventory_quotes(env, state, params), chance, params)
+            return env.transition(state, inventory_quotes(env, state, params, aversion), chance, params)
 
         after, _, _, info = jax.vmap(step)(states, draw(env.step_chance, key, (paths,)))
         return after, {name: info[name] for name in ("liquidity", "depth", "volume")}
@@ -100,7 +106,7 @@ def share_rows(env: DealerMarket, params: DealerMarketParams, args: argparse.Nam
     rows = []
     for share in np.linspace(0, 1, args.points):
         market = changed(params, share=share, level=args.level, start=1.5)
-        found = simulate(env, 8 * args.paths, market, jax.random.key(args.seed + 1))
+        found = simulate(env, 8 * args.paths, market, jax.random.key(args.seed + 1), CARELESS)
         liquidity = np.asarray(found["liquidity"], float)
         row = {
             "share": float(share),
@@ -109,16 +115,21 @@ def share_rows(env: DealerMarket, params: DealerMarketParams, args: argparse.Nam
             "alive": float((np.asarray(found["final"]) > 0.1).mean()),
             "volume": float(found["volume"].mean()),
         }
-        game = {w: design_objective(float(share), COST, stability_weight=w) for w in WEIGHTS}
-        row |= {"executed": float(game[0.0]["liquidity"]), "variance": -float(game[0.0]["stability"])}
-        rows.append(row | {f"objective_{w:g}": float(result["objective"]) for w, result in game.items()})
+        for selection, weight in GAMES:
+            game = design_objective(float(share), COST, stability_weight=weight, selection=selection)
+            row[f"{selection}_{weight:g}"] = float(game["objective"])
+            row[f"{selection}_executed"] = float(game["liquidity"])
+        rows.append(row)
     return rows
 
 
-def draw_day(env: DealerMarket, params: DealerMarketParams, path: Path, seed: int) -> Path:
-    """One market for a day of 200 steps."""
+def draw_day(path: Path, seed: int) -> Path:
+    """A market of one large and two small dealers for a day of 200 steps."""
     from jaxmarl.viz import plot_market_day
 
+    env = DealerMarket(num_dealers=3)
+    params = env.default_params
+    params = replace(params, dealers=replace(params.dealers, large_share=jnp.array([1.0, 0.0, 0.0])))
     keys = jax.random.split(jax.random.key(seed + 2), 2)
 
     @jax.jit
@@ -128,12 +139,11 @@ def draw_day(env: DealerMarket, params: DealerMarketParams, path: Path, seed: in
             return after, (after.mid, after.half_spreads, after.inventory, after.liquidity)
 
         start = env.initial(draw(env.reset_chance, keys[0]), params)
-        return jax.lax.scan(advance, start, draw(env.step_chance, keys[1], (200,)))[1]
+        return jax.lax.scan(advance, start, draw(env.step_chance, keys[1], (env.num_steps,)))[1]
 
     mid, half_spreads, inventory, liquidity = (np.asarray(x) for x in day())
-    large = np.asarray(env.initial(draw(env.reset_chance, keys[0]), params).large)
-    names = [f"{'large' if big else 'small'} {i}" for i, big in enumerate(large)]
-    title = "A day of a dealer market"
+    half_spreads = np.where(half_spreads < env.max_half_spread, half_spreads, np.nan)
+    names, title = ["large", "small", "another small"], "A day of a dealer market"
     return plot_market_day(mid, half_spreads, inventory, path, title=title, names=names, liquidity=liquidity)
 
 
@@ -155,9 +165,8 @@ def print_tables(rows: list[dict[str, float]], surface: dict[str, np.ndarray]) -
         "deviation": "s.d. over markets",
         "alive": "still alive",
         "volume": "volume a step",
-        "executed": "one shot: executed",
-        "variance": "variance",
-        **{f"objective_{w:g}": f"J, ω = {w:g}" for w in WEIGHTS},
+        "best_executed": "one shot: executed",
+        **{f"{selection}_{w:g}": f"J {selection[:3]}. ω{w:g}" for selection, w in GAMES},
     }
     table = Table("p large", *names.values(), title="Share of large dealers")
     for row in rows:
@@ -165,7 +174,7 @@ def print_tables(rows: list[dict[str, float]], surface: dict[str, np.ndarray]) -
     console.print(table)
 
 
-def draw_figure(rows: list[dict[str, float]], surface: dict[str, np.ndarray], path: Path) -> Path:
+def draw_figure(rows: list[dict[str, float]], surface: dict[str, np.ndarray], level: float, path: Path) -> Path:
     """Tipping over level and start, caps on spreads, and the share of large dealers in market and game."""
     from jaxmarl.viz import style
 
@@ -182,23 +191,29 @@ def draw_figure(rows: list[dict[str, float]], surface: dict[str, np.ndarray], pa
     style.panel_title(caps, "Caps on spreads move the tipping point")
     column = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     style.quiet_axes(shares, grid="y")
-    shares.plot(column["share"], column["volume"], marker="o", markersize=4, color=style.ACCENT, label="volume a step")
+    shares.plot(
+        column["share"], column["volume"] / 4, marker="o", markersize=4, color=style.ACCENT, label="volume a step / 4"
+    )
     shares.plot(column["share"], column["liquidity"], marker="o", markersize=4, color=style.GAIN, label="liquidity")
+    shares.plot(
+        column["share"], column["alive"], marker="o", markersize=4, color=style.INK, label="share of markets alive"
+    )
     shares.plot(column["share"], column["deviation"], "--", color=style.LOSS, label="s.d. of liquidity over markets")
     shares.set_ylim(0, None)
     shares.set_xlabel("share of large dealers", fontsize=style.BODY, color=style.INK)
-    shares.legend(fontsize=style.BODY, frameon=False)
-    style.panel_title(shares, "Large dealers in the market")
+    shares.legend(fontsize=style.SMALL, frameon=False, loc="center right")
+    style.panel_title(shares, f"Large dealers near the tipping point, V₀ = {level:g}")
     style.quiet_axes(game, grid="y")
-    for weight, colour in zip(WEIGHTS, (style.INK, style.ACCENT, style.LOSS), strict=True):
-        values = column[f"objective_{weight:g}"]
-        game.plot(column["share"], values, marker="o", markersize=4, color=colour, label=f"objective, ω = {weight:g}")
+    for (selection, weight), colour in zip(GAMES, (style.INK, style.LOSS) * 2, strict=True):
+        values, dash = column[f"{selection}_{weight:g}"], "-" if selection == "best" else "--"
+        label = f"{'best' if selection == 'best' else 'highest potential'}, ω = {weight:g}"
+        game.plot(column["share"], values, dash, color=colour, label=label)
         best = int(np.argmax(values))
-        game.plot(column["share"][best], values[best], "o", markersize=10, markerfacecolor="none", color=colour)
-    game.plot(column["share"], column["executed"], "--", color=style.FAINT, label="parcels executed")
+        game.plot(column["share"][best], values[best], "o", markersize=9, markerfacecolor="none", color=colour)
     game.set_xlabel("share of large dealers", fontsize=style.BODY, color=style.INK)
+    game.set_ylabel("regulator's objective", fontsize=style.BODY, color=style.INK)
     game.legend(fontsize=style.BODY, frameon=False)
-    style.panel_title(game, f"One-shot game, cost {COST:g} (rings: best share)")
+    style.panel_title(game, "One-shot game: a corner is best (rings)")
     return style.write_figure(figure, path)
 
 
@@ -239,7 +254,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--paths", type=int, default=64, help="markets simulated at each point")
     parser.add_argument("--points", type=int, default=21, help="of each axis")
-    parser.add_argument("--level", type=float, default=2.5, help="of the pool, where the share of large dealers varies")
+    parser.add_argument("--level", type=float, default=2.1, help="of the pool, where the share of large dealers varies")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=Path("runs/liquidity_regulator"))
     parser.add_argument("--smoke", action="store_true", help="a few short markets: that it runs, not what it finds")
@@ -266,8 +281,8 @@ def main() -> None:
     }
     args.folder.mkdir(parents=True, exist_ok=True)
     written = replace_file(args.folder / "liquidity_regulator.json", (json.dumps(record, indent=1) + "\n").encode())
-    figure = draw_figure(rows, surface, args.folder / "liquidity_regulator.png")
-    day = draw_day(env, params, args.folder / "market_day.png", args.seed)
+    figure = draw_figure(rows, surface, args.level, args.folder / "liquidity_regulator.png")
+    day = draw_day(args.folder / "market_day.png", args.seed)
     print(f"{record['seconds']:.0f} s; wrote {written}, {figure} and {day}")
 
 

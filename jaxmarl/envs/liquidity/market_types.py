@@ -159,7 +159,8 @@ class DealerMarketState:
         wealth: `[N]`, cash plus inventory at the mid price.
         large: bool `[N]`, private types.
         liquidity: index L of the pool.
-        half_spreads: `[N, 2]`, last quoted, bid then ask, after levers.
+        half_spreads: `[N, 2]`, last quoted, bid then ask, after levers; where there was no quote, the
+            largest that can be quoted.
         fills: `[N, 2]`, parcels last traded with clients at the bid and at the ask.
         volume: parcels traded with clients in the last step.
         imbalance: running average of clients' purchases less sales.

@@ -310,7 +310,16 @@ def test_beliefs_follow_quotes():
     np.testing.assert_allclose(signalled_belief(0.5, np.array([0.0, 1.0]), np.array([1.0, 0.0])), [1e-6, 1 - 1e-6])
 
 
-def test_the_regulator_wants_a_corner_unless_stability_counts():
+def test_a_taste_for_stability_never_makes_an_interior_share_best():
+    # the variance of what is executed, p² (1 - p²), vanishes at both corners: a weight on stability favours them more
+    shares = np.linspace(0, 1, 201)
+    for weight in (0.0, 0.3, 1.0, 4.0, 20.0):
+        for fee in (-0.5, 0.0, 0.3, 0.6, 0.99, 1.01, 2.0):
+            found = design_objective(shares, 0.25, fee_large=fee, stability_weight=weight)["objective"]
+            assert int(np.argmax(found)) == (200 if fee < 1 else 0)
+
+
+def test_the_regulator_wants_a_corner():
     shares = np.linspace(0, 1, 101)
     found = design_objective(shares, 0.25)
     np.testing.assert_allclose(found["objective"][[0, -1]], [1, 2 - 0.6])
