@@ -203,7 +203,7 @@ class DoubleAuction(OneShotAuction[PrivateValues, DoubleAuctionParams]):
         for scores, part in parts:
             competing = active[part]
             where = mechanism.places(scores, competing, tie_rule, None if lots is None else lots[part])
-            held = mechanism.standing(scores, where, competing, self._pairs + 1, -math.inf)
+            held = mechanism.standing(scores, where, competing, jnp.arange(self._pairs + 1), -math.inf)
             sides.append(_Side(competing, where, held))
         return sides[0], sides[1]
 

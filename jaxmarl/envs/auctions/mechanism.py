@@ -82,23 +82,33 @@ def award(where: Places, competing: Bool[Array, " M"], weights: Float[Array, " K
         weights: of the places, best first; those behind the last have weight 0.
     """
     shared = jnp.maximum(where.last - where.first + 1, 1)
-    total = jnp.sum(jnp.where(_within(where, len(weights)), weights, 0.0), axis=1)
+    total = jnp.sum(jnp.where(_within(where, jnp.arange(len(weights))), weights, 0.0), axis=1)
     return jnp.where(competing, total / shared, 0.0)
 
 
-def _within(where: Places, num_places: int) -> Bool[Array, "M P"]:
-    place = jnp.arange(num_places)
+def award_units(where: Places, competing: Bool[Array, " M"], num_units: int) -> Float[Array, " M"]:
+    """`award` of `num_units` places of weight 1."""
+    shared = jnp.maximum(where.last - where.first + 1, 1)
+    sold = jnp.clip(num_units - where.first, 0, shared)
+    return jnp.where(competing, sold / shared, 0.0)
+
+
+def _within(where: Places, place: Int[Array, " P"]) -> Bool[Array, "M P"]:
     return (where.first[:, None] <= place) & (place <= where.last[:, None])
 
 
 def standing(
-    bids: Float[Array, " M"], where: Places, competing: Bool[Array, " M"], num_places: int, floor: Scalar = 0.0
+    bids: Float[Array, " M"],
+    where: Places,
+    competing: Bool[Array, " M"],
+    place: Int[Array, " P"],
+    floor: Scalar = 0.0,
 ) -> Float[Array, " P"]:
-    """The bid that stands at each of the first `num_places` places, `floor` where it is lower or there is none.
+    """The bids that stand at these places, `floor` where one is lower or there is none.
 
     For places that were split or drawn: tied bids that all lose leave places empty.
     """
-    here = competing[:, None] & _within(where, num_places)
+    here = competing[:, None] & _within(where, place)
     held = jnp.max(jnp.where(here, bids[:, None], -jnp.inf), axis=0, initial=-jnp.inf)
     return jnp.maximum(held, jnp.asarray(floor, bids.dtype))
 
@@ -133,18 +143,25 @@ def kth_highest(
     return jnp.maximum(jnp.max(jnp.where(among, bids, -jnp.inf), axis=-1, initial=-jnp.inf), floor)
 
 
-def others(
-    competing: Bool[Array, " M"], owner: Int[Array, " M"] | None = None, of: Int[Array, " R"] | None = None
-) -> Bool[Array, "R M"]:
-    """`[i, j]`: whether bid `j` competes and is not of bid `i`'s owner.
-
-    Args:
-        competing: which bids take part.
-        owner: of each bid; by default each has its own.
-        of: owners whose bids the rows leave out, instead of each bid's owner.
-    """
+def others(competing: Bool[Array, " M"], owner: Int[Array, " M"] | None = None) -> Bool[Array, "M M"]:
+    """`[i, j]`: whether bid `j` competes and is not of bid `i`'s owner (by default each bid has its own)."""
     owner = jnp.arange(len(competing)) if owner is None else owner
-    return competing & (owner != (owner if of is None else of)[:, None])
+    return competing & (owner != owner[:, None])
+
+
+def kth_highest_of_others(
+    bids: Float[Array, "N D"], competing: Bool[Array, "N D"], k: int, floor: Scalar = 0.0
+) -> Float[Array, " N"]:
+    """The `k`-th highest (from 1) of the bids that are not a bidder's own, `floor` where it is lower or there is none.
+
+    `kth_highest` at less cost: others who reach a bid are all who do, less a bidder's own.
+    """
+    flat, entered = bids.ravel(), competing.ravel()
+    own = jnp.sum(competing[:, :, None] & (bids[:, :, None] >= flat), axis=1, dtype=jnp.int32)
+    reached = jnp.sum(own, axis=0) - own >= k
+    owner = jnp.arange(len(flat)) // bids.shape[1]
+    among = entered & reached & (owner != jnp.arange(len(bids))[:, None])
+    return jnp.maximum(jnp.max(jnp.where(among, flat, -jnp.inf), axis=1, initial=-jnp.inf), floor)
 
 
 PaymentRule: TypeAlias = Callable[
@@ -165,7 +182,7 @@ def second_price(bids: Float[Array, " N"], competing: Bool[Array, " N"], reserve
 
 def third_price(bids: Float[Array, " N"], competing: Bool[Array, " N"], reserve: Scalar):
     """The winner pays the second highest other bid, the reserve at least (Kagel and Levin 1993)."""
-    return kth_highest(bids, others(competing), 2, reserve), jnp.zeros_like(bids)
+    return kth_highest_of_others(bids[:, None], competing[:, None], 2, reserve), jnp.zeros_like(bids)
 
 
 def all_pay(bids: Float[Array, " N"], competing: Bool[Array, " N"], reserve: Scalar):
@@ -189,22 +206,17 @@ PAYMENT_RULES: dict[str, PaymentRule] = {
 
 
 PlacePrices: TypeAlias = Callable[[Float[Array, " P"], Float[Array, " K"]], Float[Array, " K"]]
-"""What is paid for each of `K` places, from the `P > K` bids that stand at the first places, and the weights."""
+"""What is paid for each of `K` places, from the bids that stand at these and the next one, and their weights."""
 
 
 def pay_own_bid(held: Float[Array, " P"], weights: Float[Array, " K"]) -> Float[Array, " K"]:
-    """Its own bid for each unit of weight: the discriminatory auction, and the first position auctions."""
+    """Its own bid for each unit of weight, as in the first position auctions."""
     return weights * held[: len(weights)]
 
 
 def pay_next_bid(held: Float[Array, " P"], weights: Float[Array, " K"]) -> Float[Array, " K"]:
     """The bid of the next place for each unit of weight (generalised second price; Edelman et al. 2007)."""
     return weights * held[1 : len(weights) + 1]
-
-
-def pay_first_losing_bid(held: Float[Array, " P"], weights: Float[Array, " K"]) -> Float[Array, " K"]:
-    """The highest bid that gets no place, for each unit of weight: the uniform price of identical units."""
-    return weights * held[len(weights)]
 
 
 def pay_harm(held: Float[Array, " P"], weights: Float[Array, " K"]) -> Float[Array, " K"]:
@@ -229,11 +241,8 @@ def vickrey_unit_prices(
 
     For `m` units together these are the `m` highest bids of the others that then lose, the reserve at least.
     """
-    bidders, demand = bids.shape
-    owner = jnp.repeat(jnp.arange(bidders), demand)
-    rivals = others(jnp.ravel(competing), owner, jnp.arange(bidders))
-    prices = [kth_highest(jnp.ravel(bids), rivals, num_units - unit, reserve) for unit in range(demand)]
-    return jnp.stack(prices, axis=1)
+    demand = bids.shape[1]
+    return jnp.stack([kth_highest_of_others(bids, competing, num_units - i, reserve) for i in range(demand)], axis=1)
 
 
 def crra(gain: Float[Array, "*shape"], risk: Float[Array, "..."] | float) -> Float[Array, "*shape"]:

@@ -23,11 +23,7 @@ from jaxmarl.envs.auctions.one_shot import (
     require_risk,
 )
 
-PLACE_PRICES: dict[str, mechanism.PlacePrices] = {
-    "discriminatory": mechanism.pay_own_bid,
-    "uniform": mechanism.pay_first_losing_bid,
-}
-PAYMENTS = (*PLACE_PRICES, "vickrey")
+PAYMENTS = ("discriminatory", "uniform", "vickrey")
 MARGINAL_VALUES = ("sorted", "constant")
 
 
@@ -126,22 +122,23 @@ class MultiUnitAuction(OneShotAuction[PrivateValues, MultiUnitParams]):
     def transition(self, state: PrivateValues, action: Array, chance, params: MultiUnitParams):
         bids = self.bids(action)
         competing = params.active[:, None] & (bids >= params.reserve)
-        flat, entered, units_sold = bids.ravel(), competing.ravel(), jnp.ones(self.num_units, bids.dtype)
+        flat, entered = bids.ravel(), competing.ravel()
         where = mechanism.places(flat, entered, self.tie_rule, self.lots(chance))
-        shares = mechanism.award(where, entered, units_sold).reshape(bids.shape)
+        shares = mechanism.award_units(where, entered, self.num_units).reshape(bids.shape)
         units = mechanism.units(shares)
-        held = mechanism.standing(flat, where, entered, self.num_units + 1, params.reserve)
-        if self.payment == "vickrey":
+        (price,) = mechanism.standing(flat, where, entered, jnp.asarray([self.num_units]), params.reserve)
+        if self.payment == "discriminatory":
+            payments = jnp.sum(shares * bids, axis=1)
+        elif self.payment == "uniform":
+            payments = jnp.sum(shares, axis=1) * price
+        else:
             prices = mechanism.vickrey_unit_prices(bids, competing, self.num_units, params.reserve)
             payments = jnp.sum(units * prices, axis=1)
-        else:
-            prices = PLACE_PRICES[self.payment](held, units_sold)
-            payments = mechanism.award(where, entered, prices).reshape(bids.shape).sum(axis=1)
         gains = jnp.sum(units * state.values, axis=1)
         info = {
             "allocation": jnp.sum(units, axis=1),
             "payments": payments,
-            "price": held[self.num_units],
+            "price": price,
             "revenue": jnp.sum(payments),
             "welfare": jnp.sum(gains),
             "efficient_welfare": self._most_welfare(state.values, params),
@@ -151,7 +148,7 @@ class MultiUnitAuction(OneShotAuction[PrivateValues, MultiUnitParams]):
     def _most_welfare(self, values: Float[Array, "N D"], params: MultiUnitParams) -> Float[Array, ""]:
         every = jnp.repeat(params.active, values.shape[1])
         best = mechanism.places(values.ravel(), every, "split")
-        return jnp.sum(mechanism.award(best, every, jnp.ones(self.num_units, values.dtype)) * values.ravel())
+        return jnp.sum(mechanism.award_units(best, every, self.num_units) * values.ravel())
 
     def observe(self, state: PrivateValues, params: MultiUnitParams) -> Float[Array, "N features"]:
         n, dtype = self.num_agents, state.values.dtype

@@ -122,7 +122,7 @@ class PositionAuction(OneShotAuction[PrivateValues, PositionParams]):
         competing = params.active & (scores >= params.reserve)
         where = mechanism.places(scores, competing, self.tie_rule, self.lots(chance))
         rates = mechanism.award(where, competing, params.click_rates)
-        held = mechanism.standing(scores, where, competing, self.num_slots + 1, params.reserve)
+        held = mechanism.standing(scores, where, competing, jnp.arange(self.num_slots + 1), params.reserve)
         prices = PAYMENTS[self.payment](held, params.click_rates)
         payments = mechanism.award(where, competing, prices)
         best = mechanism.places(worth, params.active, "split")
