@@ -33,7 +33,8 @@ class MultiChannelParams:
         roi: `gamma`, the return on investment that the advertiser wants, value over spend.
         budget: per period, for all channels; the total over the horizon is binding.
         max_lever: `[M]`, the largest budget, or target, of each channel.
-        penalty: on the value missing at the end for the return on what was spent.
+        penalty: on the value missing at the end for the return on what was spent; with budgets as levers it pays to
+            keep to the return where it exceeds the `roi_dual` of `benchmarks`.
     """
 
     values: Float[Array, "M A"]

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jaxtyping import Array, Bool, Float, Int32
+from jaxtyping import Array, Bool, Float, Int, Int32
 
 from jaxmarl.core.chance import Chance, ChanceSpec, Uniform
 from jaxmarl.core.checks import require, require_choice, require_int
@@ -228,7 +228,7 @@ def _best_of_each(values: Float[Array, "N M"]) -> float:
     return float(np.asarray(values, np.float64).max(axis=0).sum())
 
 
-def _items_of(action: Int32[Array, "*shape"], num_items: int) -> Bool[Array, "*shape M"]:
+def _items_of(action: Int[Array, "*shape"], num_items: int) -> Bool[Array, "*shape M"]:
     return (action[..., None] >> jnp.arange(num_items)) & 1 == 1
 
 
