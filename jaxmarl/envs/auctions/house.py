@@ -165,7 +165,7 @@ class HouseAuction(Environment[HouseState, HouseParams]):
         where = mechanism.places(bids, bidding, "random", chance)
         stands = mechanism.award(where, bidding, jnp.ones(1, bids.dtype))
         raised, spoken = jnp.any(bidding), state.round + 1
-        price = jnp.where(raised, mechanism.kth_highest(bids, bidding, 1), state.price)
+        price = jnp.where(raised, mechanism.highest(bids, bidding), state.price)
         holder = jnp.where(raised, jnp.argmax(stands).astype(jnp.int32), state.holder)
         closed = ~raised | (spoken >= self.max_rounds)
         return self._settle(state, price, holder, closed, params)

@@ -125,28 +125,20 @@ def smooth_award(
     return jax.nn.softmax(scores, where=jnp.append(competing, True))[:-1]
 
 
-def kth_highest(
-    bids: Float[Array, " M"], among: Bool[Array, "*rows M"], k: int, floor: Scalar = 0.0
-) -> Float[Array, "*rows"]:
-    """The `k`-th highest bid (from 1) of each row of a mask, `floor` where it is lower or there are fewer bids.
+def highest(bids: Float[Array, " M"], among: Bool[Array, "*rows M"], floor: Scalar = 0.0) -> Float[Array, "*rows"]:
+    """The highest bid of each row of a mask, `floor` where it is lower or there is none.
 
     Args:
         bids: finite.
         among: rows of bids to choose from; `others(competing)` leaves out each bidder's own.
-        k: static.
         floor: least value, a reserve price say.
     """
-    if k > 1:
-        # of the bids that at least k of the row reach, the highest
-        reached = (bids >= bids[:, None]).astype(jnp.int32)
-        among = among & (among.astype(jnp.int32) @ reached.T >= k)
     return jnp.maximum(jnp.max(jnp.where(among, bids, -jnp.inf), axis=-1, initial=-jnp.inf), floor)
 
 
-def others(competing: Bool[Array, " M"], owner: Int[Array, " M"] | None = None) -> Bool[Array, "M M"]:
-    """`[i, j]`: whether bid `j` competes and is not of bid `i`'s owner (by default each bid has its own)."""
-    owner = jnp.arange(len(competing)) if owner is None else owner
-    return competing & (owner != owner[:, None])
+def others(competing: Bool[Array, " M"]) -> Bool[Array, "M M"]:
+    """`[i, j]`: whether bid `j` competes and is not bid `i`."""
+    return competing & ~jnp.eye(len(competing), dtype=bool)
 
 
 def kth_highest_of_others(
@@ -154,14 +146,18 @@ def kth_highest_of_others(
 ) -> Float[Array, " N"]:
     """The `k`-th highest (from 1) of the bids that are not a bidder's own, `floor` where it is lower or there is none.
 
-    `kth_highest` at less cost: others who reach a bid are all who do, less a bidder's own.
+    Args:
+        bids: finite, those of each bidder in a row.
+        competing: which of them take part.
+        k: static.
+        floor: least value, a reserve price say.
     """
     flat, entered = bids.ravel(), competing.ravel()
+    # the highest of the bids that at least k of the others' reach: those are all who do, less the bidder's own
     own = jnp.sum(competing[:, :, None] & (bids[:, :, None] >= flat), axis=1, dtype=jnp.int32)
     reached = jnp.sum(own, axis=0) - own >= k
     owner = jnp.arange(len(flat)) // bids.shape[1]
-    among = entered & reached & (owner != jnp.arange(len(bids))[:, None])
-    return jnp.maximum(jnp.max(jnp.where(among, flat, -jnp.inf), axis=1, initial=-jnp.inf), floor)
+    return highest(flat, entered & reached & (owner != jnp.arange(len(bids))[:, None]), floor)
 
 
 PaymentRule: TypeAlias = Callable[
@@ -177,7 +173,7 @@ def first_price(bids: Float[Array, " N"], competing: Bool[Array, " N"], reserve:
 
 def second_price(bids: Float[Array, " N"], competing: Bool[Array, " N"], reserve: Scalar):
     """The winner pays the highest other bid, the reserve at least (Vickrey 1961)."""
-    return kth_highest(bids, others(competing), 1, reserve), jnp.zeros_like(bids)
+    return highest(bids, others(competing), reserve), jnp.zeros_like(bids)
 
 
 def third_price(bids: Float[Array, " N"], competing: Bool[Array, " N"], reserve: Scalar):
@@ -193,7 +189,7 @@ def all_pay(bids: Float[Array, " N"], competing: Bool[Array, " N"], reserve: Sca
 
 def war_of_attrition(bids: Float[Array, " N"], competing: Bool[Array, " N"], reserve: Scalar):
     """Losers pay their own bids, the winner the highest of these (Krishna and Morgan 1997)."""
-    return kth_highest(bids, others(competing), 1, reserve), jnp.where(competing, bids, 0.0)
+    return highest(bids, others(competing), reserve), jnp.where(competing, bids, 0.0)
 
 
 PAYMENT_RULES: dict[str, PaymentRule] = {

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -141,7 +141,7 @@ def _sample_revenue(
     reserve: Float[Array, ""],
 ) -> Float[Array, ""]:
     """Mean revenue of the drawn auctions at a reserve, differentiable in it."""
-    here = params.replace(reserve=reserve)
+    here = replace(params, reserve=reserve)
 
     def play(chance, lots):
         state = env.initial(chance, here)

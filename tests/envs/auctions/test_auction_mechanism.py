@@ -11,7 +11,8 @@ from jaxmarl.envs.auctions.mechanism import (
     crra,
     entrants,
     expected_utility,
-    kth_highest,
+    highest,
+    kth_highest_of_others,
     others,
     places,
     smooth_award,
@@ -72,7 +73,12 @@ def test_who_does_not_compete_gets_nothing_and_stands_in_nobodys_way():
 def test_kth_highest_of_the_others_is_that_of_a_sort(k):
     rng = np.random.default_rng(k)
     bids, competing = rng.integers(0, 4, (50, 5)).astype(np.float32), rng.random((50, 5)) < 0.8
-    got = jax.vmap(lambda b, c: kth_highest(b, others(c), k, 0.5))(jnp.asarray(bids), jnp.asarray(competing))
+    got = jax.vmap(lambda b, c: kth_highest_of_others(b[:, None], c[:, None], k, 0.5))(
+        jnp.asarray(bids), jnp.asarray(competing)
+    )
+    if k == 1:
+        first = jax.vmap(lambda b, c: highest(b, others(c), 0.5))(jnp.asarray(bids), jnp.asarray(competing))
+        np.testing.assert_array_equal(first, got)
     for row, mask, prices in zip(bids, competing, np.asarray(got), strict=True):
         for i in range(5):
             rest = sorted((row[j] for j in range(5) if j != i and mask[j]), reverse=True)
@@ -80,9 +86,9 @@ def test_kth_highest_of_the_others_is_that_of_a_sort(k):
 
 
 def test_bids_of_one_owner_do_not_set_its_own_price():
-    owner = jnp.asarray([0, 0, 1, 1])
-    got = kth_highest(jnp.asarray([5.0, 4.0, 3.0, 2.0]), others(jnp.ones(4, bool), owner), 1)
-    np.testing.assert_array_equal(got, [3, 3, 5, 5])
+    bids, competing = jnp.asarray([[5.0, 3.0], [2.0, 4.0], [1.0, 6.0]]), jnp.ones((3, 2), bool).at[2, 1].set(False)
+    for k, wanted in ((1, [4, 5, 5]), (2, [2, 3, 4]), (3, [1, 1, 3]), (4, [0, 0, 2])):
+        np.testing.assert_array_equal(kth_highest_of_others(bids, competing, k), wanted)
 
 
 def test_payments_by_rule():
