@@ -79,7 +79,7 @@ class MarketMaking(Environment[MarketMakingState, MarketMakingParams]):
     inventory after the fills. Rewards by `objective`: `"pnl"`, ΔW; `"running"`, `ΔW - φ q² dt`; `"mean_variance"`,
     `ΔW - γ ΔW² / 2`; `"cara"`, `-exp(-γ (W_T - W_0))` at the end of the day and 0 before.
 
-    `info`: `pnl` (ΔW), `inventory`, `spread` (of the quotes), `fills` (their number), `price`.
+    `info`: `pnl` (ΔW), `inventory`, `offsets [2]` (bid and ask), `spread` (their sum), `fills` (their number), `price`.
 
     Attributes:
         num_steps: steps of a day; `dt = T / num_steps`.
@@ -192,6 +192,7 @@ class MarketMaking(Environment[MarketMakingState, MarketMakingParams]):
         info = {
             "pnl": pnl,
             "inventory": inventory,
+            "offsets": offsets,
             "spread": jnp.sum(offsets),
             "fills": jnp.sum(fills),
             "price": params.initial_price + state.move,

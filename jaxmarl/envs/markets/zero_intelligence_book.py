@@ -1,0 +1,326 @@
+"""Market makers in a limit order book whose other orders arrive at random (Cont, Stoikov and Talreja 2010)."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jaxtyping import Array, Float, Int32
+
+from jaxmarl.core.chance import ChanceSpec, Uniform, repeat
+from jaxmarl.core.checks import require, require_int
+from jaxmarl.core.environment import Environment
+from jaxmarl.core.registry import register
+from jaxmarl.core.spaces import Box, Discrete
+from jaxmarl.envs.markets.book_flow import Account, Flow, FlowParams, book_trade, open_accounts, trades_of
+from jaxmarl.envs.markets.order_book import (
+    BUY,
+    CANCEL,
+    LIMIT,
+    MAX_PRICE,
+    NOBODY,
+    SELL,
+    TAKE,
+    Message,
+    OrderBook,
+    apply_message,
+    best_prices,
+    depth,
+    empty_book,
+)
+
+_SEEN_LEVELS = 5  # of depth, in observations
+_AGENT_ORDERS = 2**30  # identifiers of agents' orders start here, above all of the background's
+_PARTS = 5  # messages of an agent's requoting
+_SCALE = 10.0  # lots and ticks in observations are shown in tens
+
+
+@struct.dataclass
+class BookParams:
+    """Numbers of the market.
+
+    Attributes:
+        flow: rates of the background's orders.
+        initial_price: mid price before the first order, ticks.
+        inventory_penalty: φ, ticks a step for each lot held, long or short.
+        fee: ticks a lot taken with a market order; resting orders pay nothing.
+    """
+
+    flow: FlowParams
+    initial_price: Float[Array, ""]
+    inventory_penalty: Float[Array, ""]
+    fee: Float[Array, ""]
+
+
+@struct.dataclass
+class BookState:
+    """State of the market.
+
+    Attributes:
+        step: steps made.
+        book: the order book.
+        account: of the agents.
+        reference: `[2]`, the last best bid and ask there were, ticks.
+        next_order: identifier of the background's next limit order.
+        time: that has passed, in the units of the rates.
+        paid: `[N]`, fees so far, ticks.
+    """
+
+    step: Int32[Array, ""]
+    book: OrderBook
+    account: Account
+    reference: Int32[Array, " 2"]
+    next_order: Int32[Array, ""]
+    time: Float[Array, ""]
+    paid: Float[Array, " N"]
+
+
+@struct.dataclass
+class Instruction:
+    """What an agent wants done.
+
+    Attributes:
+        price: `[2]`, of its bid and its ask, ticks.
+        size: `[2]`, lots of its bid and its ask, 0 for no quote.
+        close: lots to buy at the market, negative to sell.
+    """
+
+    price: Int32[Array, " 2"]
+    size: Int32[Array, " 2"]
+    close: Int32[Array, ""]
+
+
+@struct.dataclass
+class Events:
+    """Messages of a step and what became of them, `[M]`.
+
+    Attributes:
+        kind: of message.
+        side: of message.
+        distance: ticks behind the best price of its own side, as it was before.
+        filled: lots traded at once.
+        rested: lots that stayed.
+        cancelled: lots taken off.
+    """
+
+    kind: Int32[Array, " M"]
+    side: Int32[Array, " M"]
+    distance: Int32[Array, " M"]
+    filled: Int32[Array, " M"]
+    rested: Int32[Array, " M"]
+    cancelled: Int32[Array, " M"]
+
+
+def agent_order(agent: Array | int, side: Array | int) -> Array:
+    """Identifier of an agent's quote on a side."""
+    return jnp.asarray(_AGENT_ORDERS + 2 * agent + side, jnp.int32)
+
+
+def wealth(account: Account, mid: Float[Array, ""]) -> Float[Array, " N"]:
+    """Gains of each agent since the start with its inventory valued at the mid price, ticks."""
+    return account.realised + account.inventory * (mid - account.average)
+
+
+@register("zero_intelligence_book")
+@dataclass(frozen=True)
+class ZeroIntelligenceBook(Environment[BookState, BookParams]):
+    """Agents make a market of one lot a side in a book that random orders fill, take from and leave.
+
+    A step: in random order every agent cancels its quotes and sends new ones; then come `events_per_step` background
+    messages, one at a time, each drawn in proportion to its rate in the book as it then stands. Action
+    `bid level · (L + 1) + ask level` of `L = num_levels`: the bid goes level ticks below the best ask, the ask level
+    ticks above the best bid (both without the agent's own quotes), and level 0 does not quote; the last action, `(L +
+    1)²`, quotes nothing and closes up to `max_order` lots of the inventory at the market. The reward is the change of
+    wealth at the mid price, less fees and less `φ |inventory|`, in ticks. An observation is `[inventory, spread, own
+    realised gains, t / T, imbalance of the depth at the best prices]` and the depth at 5 prices a side, bids first.
+
+    `info`: `mid`, `spread` (ticks), `inventory [N]`, `wealth [N]`, `traded` (lots in this step), `overflow` (lots that
+    found no room in the book, so far), `time`.
+
+    Attributes:
+        num_agents: market makers.
+        num_steps: steps of an episode.
+        events_per_step: background messages a step.
+        num_levels: distances at which an agent may quote.
+        capacity: orders a side that the book has room for.
+        num_distances: distances at which the background's limit orders arrive.
+        warm_up: background messages before an episode starts, in which the book fills.
+        max_order: lots that closing sends at most.
+    """
+
+    num_agents: int = 1
+    num_steps: int = 50
+    events_per_step: int = 8
+    num_levels: int = 3
+    capacity: int = 48
+    num_distances: int = 10
+    warm_up: int = 64
+    max_order: int = 5
+
+    def __post_init__(self):
+        for name in ("num_agents", "num_steps", "events_per_step", "num_levels", "num_distances", "max_order"):
+            require_int(name, getattr(self, name), 1)
+        require_int("capacity", self.capacity, 2 * self.num_agents + 8)
+        require_int("warm_up", self.warm_up, 0)
+
+    @property
+    def symmetric(self) -> bool:
+        # quotes are sent in an order drawn by lot, so exchanging agents exchanges outcomes only in law
+        return self.num_agents == 1
+
+    @property
+    def horizon(self) -> int:
+        return self.num_steps
+
+    @property
+    def flow(self) -> Flow:
+        """The background's orders."""
+        return Flow(self.num_distances)
+
+    @property
+    def default_params(self) -> BookParams:
+        zero = jnp.zeros(())
+        return BookParams(self.flow.default_params, jnp.asarray(1000.0, float), jnp.asarray(0.01, float), zero)
+
+    def validate(self, params: BookParams) -> None:
+        rates = np.asarray(params.flow.limit_rates)
+        require(
+            rates.shape[-1:] == (self.num_distances,), "limit_rates", rates.shape, f"of shape [{self.num_distances}]"
+        )
+        for name, number in (("take_rate", params.flow.take_rate), ("cancel_rate", params.flow.cancel_rate)):
+            number = np.asarray(number)
+            require(bool((np.isfinite(number) & (number >= 0)).all()), name, number.tolist(), "at least 0 and finite")
+        require(bool((rates >= 0).all() and (rates.sum(-1) > 0).all()), "limit_rates", rates.tolist(), "not negative")
+        price = np.asarray(params.initial_price)
+        require(bool((np.abs(price) < MAX_PRICE / 2).all()), "initial_price", price.tolist(), "far from MAX_PRICE")
+
+    def action_space(self, params: BookParams) -> Discrete:
+        return Discrete((self.num_levels + 1) ** 2 + 1)
+
+    def observation_space(self, params: BookParams) -> Box:
+        return Box(-math.inf, math.inf, (5 + 2 * _SEEN_LEVELS,))
+
+    @property
+    def reset_chance(self) -> ChanceSpec:
+        return repeat(self.flow.chance, self.warm_up)
+
+    @property
+    def step_chance(self) -> ChanceSpec:
+        return Uniform((self.num_agents,)), repeat(self.flow.chance, self.events_per_step)
+
+    def initial(self, chance, params: BookParams) -> BookState:
+        below = jnp.floor(params.initial_price - 0.5).astype(jnp.int32)
+        state = BookState(
+            jnp.zeros((), jnp.int32),
+            empty_book(self.capacity),
+            open_accounts(self.num_agents),
+            jnp.stack([below, below + 1]),
+            jnp.zeros((), jnp.int32),
+            jnp.zeros(()),
+            jnp.zeros(self.num_agents),
+        )
+        if not self.warm_up:
+            return state
+        agent, part = np.full((2, self.warm_up), NOBODY)
+        state, _ = self._play(state, jnp.zeros(self.num_agents, jnp.int32), (agent, part, chance), params)
+        return state.replace(time=jnp.zeros(()))
+
+    def instruction(self, action: Array, best: Int32[Array, " 2"], held: Int32[Array, ""]) -> Instruction:
+        """What an agent's action tells the market to do, given the best prices without its own quotes."""
+        size = self.num_levels + 1
+        closes, levels = action == size**2, jnp.stack([action // size, action % size])
+        return Instruction(
+            jnp.stack([best[SELL] - levels[BUY], best[BUY] + levels[SELL]]),
+            (~closes & (levels > 0)).astype(jnp.int32),
+            jnp.where(closes, -jnp.clip(held, -self.max_order, self.max_order), 0),
+        )
+
+    def advance(
+        self, state: BookState, action: Int32[Array, " N"], chance, params: BookParams
+    ) -> tuple[BookState, Events]:
+        """The state after every agent has requoted, in an order by lot, and the background's events."""
+        lots, units = chance
+        turn = jnp.repeat(jnp.argsort(lots), _PARTS)
+        nobody = np.full(self.events_per_step, NOBODY)
+        agent = jnp.concatenate([turn, nobody]).astype(jnp.int32)
+        part = np.concatenate([np.tile(np.arange(_PARTS), self.num_agents), nobody])
+        unused = jnp.zeros((_PARTS * self.num_agents, *units.shape[1:]), units.dtype)
+        return self._play(state, action, (agent, part, jnp.concatenate([unused, units])), params)
+
+    def _play(
+        self, state: BookState, action: Int32[Array, " N"], turns, params: BookParams
+    ) -> tuple[BookState, Events]:
+        """Messages of agents (parts of their requoting) and of the background (agent `NOBODY`), in one scan."""
+
+        def turn(carry, x):
+            book, account, paid, reference, best, order, time = carry
+            agent, part, units = x
+            event, waited = self.flow.event(book, reference, order, units, params.flow)
+            # an agent's own quotes are gone once its second part begins
+            best = jnp.where(part <= 2, best_prices(book, reference), best)
+            own = self._message(action, account, agent, part, best)
+            message = jax.tree.map(lambda x, y: jnp.where(agent == NOBODY, x, y), event, own)
+            book, report = apply_message(book, message)
+            account = book_trade(account, *trades_of(report, message, self.num_agents))
+            paid = paid + params.fee * report.filled * (jnp.arange(self.num_agents) == message.owner)
+            best_own = jnp.where(message.side == BUY, reference[BUY] - message.price, message.price - reference[SELL])
+            done = Events(message.kind, message.side, best_own, report.filled, report.rested, report.cancelled)
+            time = time + jnp.where(agent == NOBODY, waited, 0.0)
+            return (book, account, paid, best_prices(book, reference), best, order + 1, time), done
+
+        carry = (state.book, state.account, state.paid, state.reference, state.reference, state.next_order, state.time)
+        carry, events = jax.lax.scan(turn, carry, jax.tree.map(jnp.asarray, turns))
+        book, account, paid, reference, _, order, time = carry
+        return BookState(state.step, book, account, reference, order, time, paid), events
+
+    def _message(self, action, account: Account, agent, part, best) -> Message:
+        """Part 0 and 1 of requoting cancel the agent's bid and ask, 2 closes, 3 and 4 send the new bid and ask."""
+        mine = jnp.arange(self.num_agents) == agent
+        held = jnp.sum(jnp.where(mine, account.inventory, 0))
+        told = self.instruction(jnp.sum(jnp.where(mine, action, 0)), best, held)
+        side = jnp.where(part == 2, jnp.where(told.close > 0, BUY, SELL), (part == 1) | (part == 4))
+        quotes = part > 2
+        size = jnp.where(side == BUY, told.size[BUY], told.size[SELL])
+        price = jnp.where(side == BUY, told.price[BUY], told.price[SELL])
+        kind = jnp.where(part < 2, CANCEL, jnp.where(quotes, LIMIT, TAKE))
+        quantity = jnp.where(part < 2, MAX_PRICE, jnp.where(quotes, size, jnp.abs(told.close)))
+        extreme = jnp.where(side == BUY, MAX_PRICE, -MAX_PRICE)
+        return Message.of(kind, side, jnp.where(quotes, price, extreme), quantity, agent_order(agent, side), agent)
+
+    def transition(self, state: BookState, action: Array, chance, params: BookParams):
+        before = wealth(state.account, mid_price(state)) - state.paid
+        state, events = self.advance(state, action, chance, params)
+        mid = mid_price(state)
+        after = wealth(state.account, mid) - state.paid
+        reward = after - before - params.inventory_penalty * jnp.abs(state.account.inventory)
+        state = state.replace(step=state.step + 1)
+        info = {
+            "mid": mid,
+            "spread": state.reference[SELL] - state.reference[BUY],
+            "inventory": state.account.inventory,
+            "wealth": after,
+            "traded": jnp.sum(events.filled, dtype=jnp.int32),
+            "overflow": jnp.sum(state.book.overflow, dtype=jnp.int32),
+            "time": state.time,
+        }
+        return state, reward, state.step >= self.num_steps, info
+
+    def observe(self, state: BookState, params: BookParams) -> Float[Array, "N 15"]:
+        levels = depth(state.book, state.reference, _SEEN_LEVELS).astype(jnp.float32)
+        top = levels[:, 0]
+        imbalance = (top[BUY] - top[SELL]) / jnp.maximum(top[BUY] + top[SELL], 1.0)
+        n = self.num_agents
+        public = jnp.stack(
+            [(state.reference[SELL] - state.reference[BUY]) / _SCALE, state.step / self.num_steps, imbalance]
+        )
+        public = jnp.concatenate([public, levels.ravel() / _SCALE])
+        own = jnp.stack([state.account.inventory, state.account.realised], axis=1, dtype=jnp.float32) / _SCALE
+        return jnp.concatenate([own, jnp.broadcast_to(public, (n, len(public)))], axis=1)
+
+
+def mid_price(state: Any) -> Float[Array, ""]:
+    """Half-way between the last best bid and best ask that there were, ticks."""
+    return jnp.mean(state.reference.astype(jnp.float32))
