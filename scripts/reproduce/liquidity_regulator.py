@@ -201,15 +201,16 @@ def draw_figure(rows: list[dict[str, float]], surface: dict[str, np.ndarray], le
     shares.plot(column["share"], column["deviation"], "--", color=style.LOSS, label="s.d. of liquidity over markets")
     shares.set_ylim(0, None)
     shares.set_xlabel("share of large dealers", fontsize=style.BODY, color=style.INK)
-    shares.legend(fontsize=style.SMALL, frameon=False, loc="center right")
+    shares.legend(fontsize=style.SMALL, frameon=False, loc="lower right")
     style.panel_title(shares, f"Large dealers near the tipping point, V₀ = {level:g}")
     style.quiet_axes(game, grid="y")
+    fine = np.linspace(0, 1, 801)
     for (selection, weight), colour in zip(GAMES, (style.INK, style.LOSS) * 2, strict=True):
-        values, dash = column[f"{selection}_{weight:g}"], "-" if selection == "best" else "--"
+        found = design_objective(fine, COST, stability_weight=weight, selection=selection)["objective"]
         label = f"{'best' if selection == 'best' else 'highest potential'}, ω = {weight:g}"
-        game.plot(column["share"], values, dash, color=colour, label=label)
-        best = int(np.argmax(values))
-        game.plot(column["share"][best], values[best], "o", markersize=9, markerfacecolor="none", color=colour)
+        game.plot(fine, found, "-" if selection == "best" else "--", color=colour, label=label)
+        best = int(np.argmax(found))
+        game.plot(fine[best], found[best], "o", markersize=9, markerfacecolor="none", color=colour, clip_on=False)
     game.set_xlabel("share of large dealers", fontsize=style.BODY, color=style.INK)
     game.set_ylabel("regulator's objective", fontsize=style.BODY, color=style.INK)
     game.legend(fontsize=style.BODY, frameon=False)

@@ -17,6 +17,10 @@ from jaxmarl.envs.liquidity.quoting_equilibria import (
     quoting_profits,
 )
 
+nash = jax.jit(nash_half_spread, static_argnums=0)
+collusive = jax.jit(collusive_half_spread, static_argnums=0)
+path = jax.jit(best_response_path, static_argnums=4)
+
 THETA, RESERVATION = 1.5, 2.0
 
 # number of dealers: (half-spread, choice, trade, profit, collusive half-spread, collusive profit)
@@ -38,10 +42,10 @@ WITH_COSTS = {
 @pytest.mark.parametrize("dealers", TABLE)
 def test_table_of_quotes_without_costs(dealers):
     env, params = make("dealer_quoting", num_agents=dealers)
-    spread, choice, trade, profit, collusive, shared = TABLE[dealers]
+    spread, choice, trade, profit, together, shared = TABLE[dealers]
     known = env.benchmarks(params)
     np.testing.assert_allclose(known["nash_half_spread"], spread, atol=2e-6)
-    np.testing.assert_allclose(known["collusive_half_spread"], collusive, atol=2e-6)
+    np.testing.assert_allclose(known["collusive_half_spread"], together, atol=2e-6)
     np.testing.assert_allclose(known["collusive_profit"], shared, atol=2e-6)
     state = env.initial((), params)
     _, reward, _, info = env.transition(state, known["nash_half_spread"], (), params)
@@ -52,14 +56,13 @@ def test_table_of_quotes_without_costs(dealers):
 
 @pytest.mark.parametrize(("cost", "dealers"), WITH_COSTS)
 def test_table_of_quotes_with_costs(cost, dealers):
-    spread = nash_half_spread(dealers, cost, THETA, RESERVATION)
+    spread = nash(dealers, cost, THETA, RESERVATION)
     assert float(spread) == pytest.approx(WITH_COSTS[cost, dealers][0], abs=2e-6)
     profits = quoting_profits(jnp.full(dealers, spread), cost, THETA, RESERVATION)
     np.testing.assert_allclose(profits, WITH_COSTS[cost, dealers][1], atol=2e-6)
 
 
 def test_best_responses_converge_to_the_table():
-    path = jax.jit(best_response_path, static_argnums=4)
     for dealers in (2, 4, 8):
         start = jnp.linspace(0.5, 3.0, dealers)
         quotes = path(start, jnp.zeros(dealers), THETA, RESERVATION, 12)
@@ -70,11 +73,10 @@ def test_best_responses_converge_to_the_table():
 def test_no_dealer_gains_by_leaving_the_equilibrium_and_no_cartel_by_leaving_collusion():
     others = jnp.linspace(-1.0, 1.0, 201)
     for dealers, cost in [(1, 0.0), (3, 0.2), (6, 0.0)]:
-        nash = nash_half_spread(dealers, cost, THETA, RESERVATION)
-        deviations = jnp.full((201, dealers), nash).at[:, 0].add(others)
+        deviations = jnp.full((201, dealers), nash(dealers, cost, THETA, RESERVATION)).at[:, 0].add(others)
         profits = quoting_profits(deviations, jnp.full(dealers, cost), THETA, RESERVATION)[:, 0]
         assert float(profits[100]) >= float(profits.max()) - 1e-6
-        together = collusive_half_spread(dealers, cost, THETA, RESERVATION)
+        together = collusive(dealers, cost, THETA, RESERVATION)
         joint = quoting_profits(jnp.full((201, dealers), together) + others[:, None], cost, THETA, RESERVATION)
         assert float(joint[100].sum()) >= float(joint.sum(axis=1).max()) - 1e-6
 
@@ -82,7 +84,6 @@ def test_no_dealer_gains_by_leaving_the_equilibrium_and_no_cartel_by_leaving_col
 def test_quotes_agree_with_a_root_finder():
     scipy = pytest.importorskip("scipy.optimize")
     rng = np.random.default_rng(0)
-    solve = jax.jit(nash_half_spread, static_argnums=0)
     for _ in range(8):
         dealers = int(rng.integers(2, 5))
         cost, theta, reservation = rng.uniform(0, 1), rng.uniform(0.3, 4), rng.uniform(-1, 5)
@@ -92,11 +93,11 @@ def test_quotes_agree_with_a_root_finder():
             return theta * (x - cost) * (1 - weight / (1 + n * weight)) - 1
 
         root = scipy.brentq(first_order, cost, cost + 50 / theta, xtol=1e-12)
-        assert float(solve(dealers, cost, theta, reservation)) == pytest.approx(root, rel=2e-6)
+        assert float(nash(dealers, cost, theta, reservation)) == pytest.approx(root, rel=2e-6)
 
 
 def test_many_dealers_leave_the_logit_margin_only():
-    assert float(nash_half_spread(100_000, 0.3, THETA, RESERVATION)) == pytest.approx(0.3 + 1 / THETA, abs=1e-4)
+    assert float(nash(100_000, 0.3, THETA, RESERVATION)) == pytest.approx(0.3 + 1 / THETA, abs=1e-4)
 
 
 def test_dealers_with_unequal_costs_meet_their_first_order_conditions():
@@ -113,7 +114,7 @@ def test_dealers_with_unequal_costs_meet_their_first_order_conditions():
 
 def test_solutions_stay_finite_where_clients_care_little_or_much():
     for theta, reservation in [(1e-3, 2.0), (200.0, 2.0), (1.5, 60.0), (1.5, -60.0)]:
-        values = [monopoly_half_spread(0.0, theta, reservation), nash_half_spread(3, 0.0, theta, reservation)]
+        values = [jax.jit(monopoly_half_spread)(0.0, theta, reservation), nash(3, 0.0, theta, reservation)]
         assert np.isfinite(values).all()
         assert min(map(float, values)) >= 1 / theta * (1 - 1e-5)
 
