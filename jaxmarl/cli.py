@@ -11,6 +11,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from jaxmarl.cli_auctions import solve_auction
 from jaxmarl.core.checks import require_choice
 
 EXPERIMENTS = ("rrps",)
@@ -143,8 +144,11 @@ def solve(
 ) -> None:
     """Solves GAME; prints strategies and a gap recomputed from the game. Without GAME: lists games and solvers.
 
+    `jaxmarl solve auction` learns the equilibrium bids of a sealed-bid auction and has options of its own: see
+    `jaxmarl solve auction --help`.
+
     Args:
-        game: a game of the zoo, or a file: .npz or .npy (payoffs), .nfg (Gambit).
+        game: a game of the zoo, a file (.npz or .npy with payoffs, .nfg of Gambit), or auction.
         solver: name of a solver (default: exact, by the game's class).
         game_settings: parameters of a game of the zoo, as in --game hi=20 reward=5.
         settings: options of the solver, as in --set num_iterations=100000.
@@ -202,6 +206,7 @@ def _print_games_and_solvers(console: Console) -> None:
     for column in (0, 1, 2):
         table.columns[column].no_wrap = True
     console.print(table)
+    console.print("sealed-bid auctions: jaxmarl solve auction --help", highlight=False)
 
 
 def _file(path: str) -> Path:
@@ -278,11 +283,14 @@ def main(arguments: list[str] | None = None) -> None:
         if arguments and not arguments[0].startswith("-"):
             require_choice("command", arguments[0], COMMANDS)
         _cache_compilations()
-        code = app.cli(
-            prog="jaxmarl",
-            description="Markets and games as pure JAX functions: list environments, train agents, solve games.",
-            args=arguments,
-        )
+        if arguments[:2] == ["solve", "auction"]:
+            code = tyro.cli(solve_auction, prog="jaxmarl solve auction", args=arguments[2:])
+        else:
+            code = app.cli(
+                prog="jaxmarl",
+                description="Markets and games as pure JAX functions: list environments, train agents, solve games.",
+                args=arguments,
+            )
     except (ValueError, RuntimeError, OSError) as error:
         if os.environ.get("JAXMARL_TRACEBACK"):
             raise

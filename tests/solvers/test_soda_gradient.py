@@ -145,7 +145,11 @@ def test_discretised_numbers_are_arrays_to_batch_over():
     [
         ({}, {"num_types": 1}, "num_types must be an integer >= 2, got 1"),
         ({}, {"num_bids": 1}, "num_bids must be an integer >= 2, got 1"),
-        ({}, {"groups": (0, 2)}, r"groups must be a group from 0 up for each of 2 bidders, none left out, got \(0, 2\)"),
+        (
+            {},
+            {"groups": (0, 2)},
+            r"groups must be a group from 0 up for each of 2 bidders, none left out, got \(0, 2\)",
+        ),
         ({"risk": jnp.asarray([1.0, 0.5])}, {"groups": (0, 0)}, "groups must be groups of bidders alike"),
         ({"prior": Wallet(jnp.ones(()))}, {}, "prior must be a Uniform"),
     ],

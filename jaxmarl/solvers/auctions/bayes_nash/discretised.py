@@ -10,7 +10,7 @@ from flax import struct
 from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float
 
-from jaxmarl.core.checks import require, require_choice, require_int
+from jaxmarl.core.checks import require, require_int
 from jaxmarl.envs.auctions.mechanism import crra
 from jaxmarl.envs.auctions.sealed_bid import SealedBidAuction, SealedBidParams
 from jaxmarl.solvers.auctions.bayes_nash.groups import checked_groups, is_concrete

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from jaxmarl.core.checks import require, require_int
 from jaxmarl.envs.auctions.sealed_bid import SealedBidAuction, SealedBidParams, SealedBidState
 from jaxmarl.solvers.auctions.bayes_nash.groups import checked_groups
-from jaxmarl.solvers.auctions.bayes_nash.sampling import shifted_lattice, signals_of_all
+from jaxmarl.solvers.auctions.bayes_nash.sampling import shifted_lattice, signals_given_own, signals_of_one
 from jaxmarl.solvers.auctions.bayes_nash.signals import signal_law
 
 # Reduced precision on an accelerator would be louder than the perturbations.
@@ -47,7 +47,9 @@ class NPGAConfig:
 
     Attributes:
         num_iterations: gradient steps.
-        num_samples: auctions per step, evenly spread over signals.
+        num_signals: own signals at which bids are tried in a step.
+        num_samples: draws of the others for each of these.
+        num_levels: bids at which utility is computed; it is linear between them, which smooths its jumps.
         num_pairs: antithetic pairs of perturbations per step and group.
         num_pretraining: steps of regression on truthful bids, before.
         learning_rate: of Adam, at the start; it falls to 0 along a cosine.
@@ -56,15 +58,18 @@ class NPGAConfig:
     """
 
     num_iterations: int = 1000
-    num_samples: int = 512
-    num_pairs: int = 16
+    num_signals: int = 64
+    num_samples: int = 32
+    num_levels: int = 64
+    num_pairs: int = 32
     num_pretraining: int = 500
     learning_rate: float = 3e-3
     perturbation: float | None = None
+    flatness: float = 0.05
     widths: tuple[int, ...] = (10, 10)
 
     def __post_init__(self):
-        for name in ("num_iterations", "num_samples", "num_pairs", "num_pretraining"):
+        for name in ("num_iterations", "num_signals", "num_samples", "num_levels", "num_pairs", "num_pretraining"):
             require_int(name, getattr(self, name), 1)
         require(self.learning_rate > 0, "learning_rate", self.learning_rate, "positive")
         require(self.perturbation is None or self.perturbation > 0, "perturbation", self.perturbation, "positive")
@@ -98,7 +103,7 @@ def npga(
     env: SealedBidAuction,
     params: SealedBidParams,
     key: Array,
-    config: NPGAConfig = NPGAConfig(),  # noqa: B008 (frozen)
+    config: NPGAConfig = NPGAConfig(),
     *,
     groups: tuple[int, ...] | None = None,
 ) -> NPGAResult:
@@ -148,6 +153,16 @@ def _bids(widths: tuple[int, ...], parameters: Float[Array, "N D"], scale: Array
     return scale * bid(parameters, signals / scale)
 
 
+def _between(table: Float[Array, "S L"], places: Float[Array, "P S"]) -> Float[Array, "P S"]:
+    """Entries of each row at fractional places, which are cut to the row."""
+    last = table.shape[1] - 1
+    places = jnp.clip(places, 0, last)
+    left = jnp.minimum(places.astype(jnp.int32), last - 1)
+    row = jnp.arange(table.shape[0])
+    low, high = table[row, left], table[row, left + 1]
+    return low + (places - left) * (high - low)
+
+
 class _State(NamedTuple):
     parameters: Float[Array, "G D"]
     optimiser: Any
@@ -163,37 +178,49 @@ def _train(
     sigma = 1 / size if config.perturbation is None else config.perturbation
     law = signal_law(params.prior, jnp.sum(params.active))
     scale = jnp.max(jax.vmap(lambda i: law.support(i)[1])(firsts))
-    init_key, shift_key, noise_key = jax.random.split(key, 3)
+    init_key, step_key = jax.random.split(key)
     network = BidNetwork(widths)
     first = jax.vmap(lambda k: ravel_pytree(network.init(k, jnp.zeros(1)))[0])(jax.random.split(init_key, num_groups))
     optimiser = optax.adam(optax.cosine_decay_schedule(config.learning_rate, config.num_iterations))
     pretrained = _pretrain(widths, first, config)
 
-    def utility(signals: Array, values: Array, bids: Array, bidder: Array, own: Array) -> Float[Array, ""]:
-        def reward(signals, values, bids, own):
-            return env.transition(SealedBidState(signals, values), bids.at[bidder].set(own), (), params)[1][bidder]
+    def utility(bidder: Array, value: Array, bids: Float[Array, "K N"], own: Array) -> Float[Array, ""]:
+        """Mean reward of one bid against draws of the others'."""
 
-        return jnp.mean(jax.vmap(reward)(signals, values, bids, own))
+        def reward(value, bids):
+            state = SealedBidState(bids, jnp.broadcast_to(value, bids.shape))  # rewards do not look at signals
+            return env.transition(state, bids.at[bidder].set(own), (), params)[1][bidder]
 
-    def step(state: _State, t: Array) -> tuple[_State, Array]:
-        uniform = shifted_lattice(jax.random.fold_in(shift_key, t), config.num_samples, env.num_agents + 1)
-        signals, values = signals_of_all(params, uniform)
-        bids = _bids(widths, state.parameters[bidders], scale, signals)
-        noise = jax.random.normal(jax.random.fold_in(noise_key, t), (num_groups, config.num_pairs, size))
+        return jnp.mean(jax.vmap(reward)(value, bids))
 
-        def pseudo_gradient(parameters, bidder, noise):
-            own = scale * jax.vmap(functools.partial(_bid, widths), in_axes=(0, None))(
-                jnp.concatenate([parameters + sigma * noise, parameters - sigma * noise]), signals[:, bidder] / scale
-            )
-            earned = jax.vmap(functools.partial(utility, signals, values, bids, bidder))(own)
-            up, down = jnp.split(earned, 2)
-            return (up - down) @ noise / (2 * sigma * config.num_pairs), earned.mean()
+    def pseudo_gradient(parameters: Float[Array, "G D"], group: Array, key: Array) -> tuple[Array, Array]:
+        bidder, keys = firsts[group], jax.random.split(key, 3)
+        own = signals_of_one(params, bidder, shifted_lattice(keys[0], config.num_signals, 2))
+        # points at every S-th place of the lattice are spread evenly, too
+        points = shifted_lattice(keys[1], config.num_signals * config.num_samples, env.num_agents)
+        points = points.reshape(config.num_samples, config.num_signals, env.num_agents).swapaxes(0, 1)
+        signals, values = jax.vmap(functools.partial(signals_given_own, params, bidder))(own, points)
+        bids = _bids(widths, parameters[bidders], scale, signals)
+        top = 1.1 * jnp.max(bids) + 0.01 * scale
+        levels = top * jnp.linspace(0.0, 1.0, config.num_levels)
+        of_levels = jax.vmap(functools.partial(utility, bidder), in_axes=(None, None, 0))
+        table = jax.vmap(of_levels, in_axes=(0, 0, None))(values, bids, levels)  # [S, L]
+        noise = jax.random.normal(keys[2], (config.num_pairs, size), parameters.dtype)
+        perturbed = parameters[group] + sigma * jnp.concatenate([noise, -noise])
+        tried = scale * jax.vmap(functools.partial(_bid, widths), in_axes=(0, None))(perturbed, own / scale)
+        earned = _between(table, tried / top * (config.num_levels - 1))
+        best = table.max(axis=1)
+        up, down = jnp.split(jnp.mean(earned / (best + config.flatness * best.mean()), axis=1), 2)
+        return (up - down) @ noise / (2 * sigma * config.num_pairs), earned.mean()
 
-        ascent, utilities = jax.vmap(pseudo_gradient)(state.parameters, firsts, noise)
+    def step(state: _State, key: Array) -> tuple[_State, Array]:
+        of_group = jax.vmap(pseudo_gradient, in_axes=(None, 0, 0))
+        ascent, utilities = of_group(state.parameters, jnp.arange(num_groups), jax.random.split(key, num_groups))
         change, memory = optimiser.update(-ascent, state.optimiser)
         return _State(optax.apply_updates(state.parameters, change), memory), utilities  # type: ignore[arg-type]
 
-    last, utilities = jax.lax.scan(step, _State(pretrained, optimiser.init(pretrained)), jnp.arange(config.num_iterations))
+    keys = jax.random.split(step_key, config.num_iterations)
+    last, utilities = jax.lax.scan(step, _State(pretrained, optimiser.init(pretrained)), keys)
     return NPGAResult(last.parameters, scale, utilities, groups, widths)
 
 

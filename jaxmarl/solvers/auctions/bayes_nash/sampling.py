@@ -1,8 +1,8 @@
 """Evenly spread draws of signals and values, of all bidders or given what one of them knows."""
 
-import numpy as np
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from jaxmarl.envs.auctions.sealed_bid import SealedBidParams
