@@ -71,7 +71,7 @@ def test_local_bids_are_continuous_where_values_become_equal(rule):
 
 @pytest.mark.parametrize(("rule", "correlation"), OUTCOMES)
 def test_outcomes_by_quadrature(rule, correlation):
-    """Published utilities to 2e-5 (simulated, in five digits), the sheet's Sobol means to 1e-4; and the identity."""
+    """Published utilities to 2e-5 (simulated, in five digits), Sobol means of the others to 1e-4; and the identity."""
     local, one, revenue, welfare, chance = OUTCOMES[rule, correlation]
     got = equilibrium_outcome(rule, correlation)
     np.testing.assert_allclose(got["utility"], [local, local, one], atol=2e-5)
