@@ -43,5 +43,5 @@ def test_bad_arguments_are_refused():
     game = make_game("matching_pennies")
     with pytest.raises(ValueError, match=r"^temperature must be positive, got 0.0$"):
         log_linear_learning(game, temperature=0.0)
-    with pytest.raises(ValueError, match="^game must be of at most 512 profiles, got '10000 profiles'$"):
+    with pytest.raises(ValueError, match=r"^game must be of at most 512 profiles, got '10000 profiles'$"):
         log_linear_learning(make_game("liquidity_provision", capacities=(9,) * 4))

@@ -1,4 +1,4 @@
-"""Liquidity provision among dealers of unknown size: equilibria, values, selection, beliefs, the regulator's problem."""
+"""Liquidity provision among dealers of unknown size: equilibria, selection, beliefs, the regulator's problem."""
 
 import jax
 import jax.numpy as jnp
