@@ -155,25 +155,28 @@ class SimultaneousAscendingAuction(Environment[AscendingState, AscendingParams])
         return jnp.where(state.holder < 0, params.reserve, state.price + params.increment)
 
     def _allowed(
-        self, bundles: Bool[Array, "N *sets M"], state: AscendingState, params: AscendingParams
-    ) -> Bool[Array, "N *sets"]:
-        """Whether each bidder may bid on these sets of items."""
+        self, sets: Int[Array, "rows sets"], state: AscendingState, params: AscendingParams
+    ) -> Bool[Array, "N sets"]:
+        """Whether each bidder may bid on these sets of items (rows: one a bidder, or one for all)."""
         held = self.held(state)
-        shape = (self.num_agents, *(1,) * (bundles.ndim - 2))
-        left = (params.budget - held @ state.price).reshape(shape)
-        room = (state.eligibility - jnp.sum(held, axis=1)).reshape(shape)
-        own = held.reshape(*shape, self.num_items)
-        affordable = jnp.sum(bundles * self.next_bids(state, params), axis=-1) <= left
-        fits = affordable & (jnp.sum(bundles, axis=-1) <= room) & ~jnp.any(bundles & own, axis=-1)
-        return fits | ~jnp.any(bundles, axis=-1)
+        left = params.budget - jnp.sum(held * state.price, axis=1)
+        room = state.eligibility - jnp.sum(held, axis=1)
+        own = jnp.sum(held << jnp.arange(self.num_items), axis=1)
+        bids = self.next_bids(state, params)
+        cost, size = jnp.zeros(sets.shape, bids.dtype), jnp.zeros_like(sets)
+        # sets stay codes: their items, as an axis more, would cost most of the time of a round
+        for item in range(self.num_items):
+            inside = (sets >> item) & 1
+            cost, size = cost + inside * bids[item], size + inside
+        fits = (cost <= left[:, None]) & (size <= room[:, None]) & (sets & own[:, None] == 0)
+        return fits | (sets == 0)
 
     def action_mask(self, state: AscendingState, params: AscendingParams) -> Bool[Array, "N sets"]:
-        sets = _items_of(jnp.arange(2**self.num_items), self.num_items)
-        return self._allowed(jnp.broadcast_to(sets, (self.num_agents, *sets.shape)), state, params)
+        return self._allowed(jnp.arange(2**self.num_items)[None], state, params)
 
     def transition(self, state: AscendingState, action: Array, chance: Chance, params: AscendingParams):
         wanted = _items_of(action, self.num_items)
-        new = wanted & self._allowed(wanted, state, params)[:, None]
+        new = wanted & self._allowed(action[:, None], state, params)
         bids, held = self.next_bids(state, params), self.held(state)
         won = jax.vmap(_draw_one)(bids, new.T, chance)  # [M, N], who is drawn to stand
         bid_on = jnp.any(new, axis=0)
