@@ -1,5 +1,6 @@
 """PPO learns to quote: the market of Avellaneda and Stoikov with a penalty on inventory, against the known optimum."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax
@@ -41,7 +42,7 @@ class Learned(NamedTuple):
 def market(inventory_penalty: float = 1.0) -> Market:
     """A penalty of 1 makes inventories costly: constant quotes then earn half of what the best ones do."""
     env = MarketMaking(objective="running")
-    return Market(env, env.default_params.replace(inventory_penalty=jnp.asarray(inventory_penalty, float)))
+    return Market(env, replace(env.default_params, inventory_penalty=jnp.asarray(inventory_penalty, float)))
 
 
 def config(num_updates: int = NUM_UPDATES) -> PPOConfig:

@@ -5,7 +5,7 @@ Sequences of `chunk_length` steps, each with the memory it started from, are the
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -151,9 +151,10 @@ def network_policy(network: RecurrentActorCritic, head: ActionHead, name: str = 
     return Policy(lambda chance: network.initial_memory(), act, act_chance=head.chance, masked=head.masked, name=name)
 
 
-def _with_mask(seen) -> MaskedObs:
+def _with_mask(seen: Any) -> MaskedObs:
     """What a network reads: an observation without a mask of legal actions has None for it."""
-    return seen if isinstance(seen, MaskedObs) else MaskedObs(seen, None)
+    no_mask: Any = None
+    return seen if isinstance(seen, MaskedObs) else MaskedObs(seen, no_mask)
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,7 +240,7 @@ class _PPO:
         if self.env.horizon is not None:
             return next_value  # episodes end with the roll-out, so `last` is their final observation
         cores = self._memories(params, memory, trajectory)
-        everything = jnp.ones_like(trajectory.obs.mask) if self.head.masked else None
+        everything: Any = jnp.ones_like(trajectory.obs.mask) if self.head.masked else None
         final = MaskedObs(trajectory.info["final_observation"], everything)
         _, heads = jax.vmap(self._apply, in_axes=(None, 0, 0, None))(params, cores, final, never)
         return jnp.where(trajectory.truncated[..., None], heads.value, next_value)

@@ -100,23 +100,13 @@ def draw_figure(record: dict[str, Any], path: Path) -> Path:
         left.plot(steps + 1, curve[steps], color=ACCENT, alpha=0.5, linewidth=1.2)
     for name, colour in (("optimal", GAIN), ("avellaneda_stoikov", INK), ("constant", LOSS)):
         value = record["known"][name]
-        left.axhline(value, color=colour, linewidth=1, linestyle="--")
-        left.annotate(
-            LABELS[name],
-            (1, value),
-            xycoords=("axes fraction", "data"),
-            xytext=(-2, -3 if name == "avellaneda_stoikov" else 3),
-            textcoords="offset points",
-            va="top" if name == "avellaneda_stoikov" else "bottom",
-            ha="right",
-            fontsize=BODY,
-            color=colour,
-        )
+        left.axhline(value, color=colour, linewidth=1, linestyle="--", label=f"{LABELS[name]}: {value:.1f}")
+    left.legend(fontsize=BODY, frameon=False, loc="center right")
     lowest = min(record["known"]["constant"], np.nanmin(np.array(record["returns"], float)))
-    left.set_ylim(lowest - 3, record["known"]["optimal"] + 6)
+    left.set_ylim(lowest - 3, record["known"]["optimal"] + 3)
     left.set_xlabel("updates (12 800 steps each)", fontsize=BODY, color=INK)
     left.set_ylabel("objective of a day", fontsize=BODY, color=INK)
-    panel_title(left, f"PPO, {len(record['found'])} seeds, reaches the optimum within a few per cent")
+    panel_title(left, f"PPO ({len(record['found'])} seeds) comes near the optimum")
     quiet_axes(right, grid="y")
     for side, colour in (("bid", GAIN), ("ask", LOSS)):
         best, found = record["optimal_quotes"], record["learned_quotes"]

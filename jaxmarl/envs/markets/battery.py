@@ -150,10 +150,21 @@ class ImbalanceBattery(Environment[BatteryState, BatteryParams]):
     @property
     def default_params(self) -> BatteryParams:
         model = (120.0, 40.0, 0.6, 1500.0, 0.8, 150.0, 50.0, 0.02, 200.0, 600.0)
-        battery = (2.0, 1.0, 0.9, 24.0 / self.num_steps, 0.5, 1.0, 0.0, 0.002)
+        names = (
+            "capacity",
+            "power",
+            "efficiency",
+            "step_hours",
+            "initial_charge",
+            "max_cycles",
+            "wear",
+            "risk_aversion",
+        )
+        numbers = (2.0, 1.0, 0.9, 24.0 / self.num_steps, 0.5, 1.0, 0.0, 0.002)
+        battery: dict[str, Any] = {name: jnp.asarray(x, float) for name, x in zip(names, numbers, strict=True)}
         prices = jnp.full((self.num_days, self.num_steps), 120.0, float)
         made = PriceModel(*(jnp.asarray(x, float) for x in model))
-        return BatteryParams(*(jnp.asarray(x, float) for x in battery), made, prices)
+        return BatteryParams(**battery, model=made, prices=prices)
 
     def validate(self, params: BatteryParams) -> None:
         for name in ("capacity", "power", "step_hours", "max_cycles", "risk_aversion"):

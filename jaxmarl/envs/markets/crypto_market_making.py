@@ -1,10 +1,9 @@
 """Market making from features of the order book, as Sadighian (2019) set it up, on the random flow of the book."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 from jaxtyping import Array, Float, Int32
 
@@ -111,7 +110,7 @@ class CryptoMarketMaking(Environment[CryptoState, BookParams]):
     reward: str = "positional"
     num_levels: int = 15
     max_inventory: int = 10
-    events_per_step: int = 8
+    events_per_step: int = 32
     capacity: int = 96
     warm_up: int = 128
     windows: tuple[int, int] = (10, 30)
@@ -146,7 +145,7 @@ class CryptoMarketMaking(Environment[CryptoState, BookParams]):
     @property
     def default_params(self) -> BookParams:
         """Of the book, with a fee of 0.2 % of the price for market orders."""
-        return self.book.default_params.replace(fee=jnp.asarray(2.0, float))
+        return replace(self.book.default_params, fee=jnp.asarray(2.0, float))
 
     def validate(self, params: BookParams) -> None:
         self.book.validate(params)
@@ -180,13 +179,10 @@ class CryptoMarketMaking(Environment[CryptoState, BookParams]):
         before = state.market
         held, old_mid = before.account.inventory[0], mid_price(before)
         market, events = self.book.advance(before, action, chance, params)
-        market = market.replace(step=before.step + 1)
+        market = replace(market, step=before.step + 1)
         mid = mid_price(market)
         realised = market.account.realised[0] - market.paid[0] - before.account.realised[0] + before.paid[0]
-        if self.reward == "positional":
-            reward = positional_pnl(held.astype(mid.dtype), mid - old_mid, realised)
-        else:
-            reward = trade_completion(realised, params.fee)
+        reward = self.step_reward(held.astype(mid.dtype), mid - old_mid, realised, params)
         state = self._measure(state, market, events, mid - old_mid)
         info = {
             "mid": mid,
@@ -199,12 +195,18 @@ class CryptoMarketMaking(Environment[CryptoState, BookParams]):
         }
         return state, reward[None], market.step >= self.num_steps, info
 
+    def step_reward(self, held: Array, move: Array, realised: Array, params: BookParams) -> Array:
+        """The reward of a step that began with `held` lots, moved the mid by `move`, and realised net gains."""
+        if self.reward == "positional":
+            return positional_pnl(held, move, realised)
+        return trade_completion(realised, params.fee)
+
     def _measure(self, state: CryptoState, market: BookState, events: Events, move: Array) -> CryptoState:
         """The features' state after a step."""
         flow = order_flow(events, self.num_levels)
         raw = self._raw(market, flow, move)
         keep = self.memory
-        window = 1 - 1 / np.asarray(self.windows, np.float32)[:, None]
+        window = 1 - 1 / jnp.asarray(self.windows, jnp.float32)[:, None]
         bought_sold = jnp.sum(flow[0], axis=-1)
         rise_fall = jnp.maximum(jnp.stack([move, -move]), 0.0)
         return CryptoState(

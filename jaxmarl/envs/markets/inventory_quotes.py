@@ -99,7 +99,7 @@ def exact_values(quotes: Quotes, env: "MarketMaking", params: "MarketMakingParam
     """Expected P&L, certainty equivalent and expected running objective of a table of quotes, without simulation.
 
     Recursions over steps and inventories, for a start without stock. The table's ends must be infinite offsets, or be
-    reached with negligible probability: what leaves the table is lost from P&L.
+    reached with negligible probability: no fill leaves the table. The certainty equivalent is NaN where it overflows.
     """
     num_steps, width, _ = quotes.shape
     size = width // 2
@@ -120,9 +120,9 @@ def exact_values(quotes: Quotes, env: "MarketMaking", params: "MarketMakingParam
         gains = (paid[0], paid[1], paid[0] + paid[1], 0.0)
         shifted = {step: np.roll(np.arange(width), -step) for step in (-1, 0, 1)}
         later = utility * noise
-        utility = sum(
-            p * np.exp(-gamma * gain) * later[shifted[step]] for (p, step), gain in zip(ways, gains, strict=True)
-        )
+        with np.errstate(over="ignore", invalid="ignore"):
+            weights = [p * np.exp(-gamma * gain) for (p, _), gain in zip(ways, gains, strict=True)]
+            utility = sum(w * later[shifted[step]] for w, (_, step) in zip(weights, ways, strict=True))
         cost = running - float(params.inventory_penalty) * dt * held**2
         mean = sum(p * (gain + mean[shifted[step]]) for (p, step), gain in zip(ways, gains, strict=True))
         running = sum(p * (gain + cost[shifted[step]]) for (p, step), gain in zip(ways, gains, strict=True))

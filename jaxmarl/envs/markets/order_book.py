@@ -12,6 +12,8 @@ and the nearest free one, each by one place. That is a few passes over short arr
 loops, which is fast on vector units, alone and under `vmap`.
 """
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -142,7 +144,7 @@ def apply_message(book: OrderBook, message: Message) -> tuple[OrderBook, Report]
         book.owner[other],
     )
     quantity = book.quantity.at[other].set(resting - fill).at[side].add(-cancelled)
-    return _insert(book.replace(quantity=quantity), message, key, rest), report
+    return _insert(replace(book, quantity=quantity), message, key, rest), report
 
 
 def _insert(book: OrderBook, message: Message, key: Int32[Array, ""], rest: Int32[Array, ""]) -> OrderBook:

@@ -37,7 +37,8 @@ def simulate(
         Total rewards, final states (leaves `[B, ...]`), and what was kept (leaves `[T, B, ...]`).
     """
     require_int("num_episodes", num_episodes, 1)
-    require(env.horizon is not None, "env", type(env).__name__, "an environment with a fixed horizon")
+    horizon = env.horizon or 0
+    require(horizon > 0, "env", type(env).__name__, "an environment with a fixed horizon")
     require(not policy.masked, "policy", policy.name, "a policy that reads no mask")
     batch, lanes = (num_episodes,), (num_episodes, env.num_agents)
     reset_key, memory_key, steps_key = jax.random.split(key, 3)
@@ -57,5 +58,5 @@ def simulate(
         return (state, memory, total + reward), keep(info)
 
     carry = state, memory, jnp.zeros(lanes)
-    (state, _, total), kept = jax.lax.scan(step, carry, jax.random.split(steps_key, env.horizon))
+    (state, _, total), kept = jax.lax.scan(step, carry, jax.random.split(steps_key, horizon))
     return total, state, kept

@@ -20,7 +20,7 @@ def positional_pnl(inventory: Number, mid_change: Number, realised: Number) -> N
     return inventory * mid_change + realised
 
 
-def trade_completion(realised: Number, fee: Number | float) -> Number:
+def trade_completion(realised: Number, fee: Float[Array, ""] | float) -> Number:
     """1 where a step realises more than twice the fee, -1 where it loses more than the fee, else what it realises.
 
     Args:

@@ -1,7 +1,7 @@
 """Market makers in a limit order book whose other orders arrive at random (Cont, Stoikov and Talreja 2010)."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -22,6 +22,7 @@ from jaxmarl.envs.markets.order_book import (
     LIMIT,
     MAX_PRICE,
     NOBODY,
+    NONE,
     SELL,
     TAKE,
     Message,
@@ -129,8 +130,9 @@ def wealth(account: Account, mid: Float[Array, ""]) -> Float[Array, " N"]:
 class ZeroIntelligenceBook(Environment[BookState, BookParams]):
     """Agents make a market of one lot a side in a book that random orders fill, take from and leave.
 
-    A step: in random order every agent cancels its quotes and sends new ones; then come `events_per_step` background
-    messages, one at a time, each drawn in proportion to its rate in the book as it then stands. Action
+    A step: in random order every agent cancels the quotes whose prices it changes and sends new ones (one that stays
+    keeps its place in the queue); then come `events_per_step` background messages, one at a time, each drawn in
+    proportion to its rate in the book as it then stands. Action
     `bid level · (L + 1) + ask level` of `L = num_levels`: the bid goes level ticks below the best ask, the ask level
     ticks above the best bid (both without the agent's own quotes), and level 0 does not quote; the last action, `(L +
     1)²`, quotes nothing and closes up to `max_order` lots of the inventory at the market. The reward is the change of
@@ -191,8 +193,8 @@ class ZeroIntelligenceBook(Environment[BookState, BookParams]):
             rates.shape[-1:] == (self.num_distances,), "limit_rates", rates.shape, f"of shape [{self.num_distances}]"
         )
         for name, number in (("take_rate", params.flow.take_rate), ("cancel_rate", params.flow.cancel_rate)):
-            number = np.asarray(number)
-            require(bool((np.isfinite(number) & (number >= 0)).all()), name, number.tolist(), "at least 0 and finite")
+            rate = np.asarray(number)
+            require(bool((np.isfinite(rate) & (rate >= 0)).all()), name, rate.tolist(), "at least 0 and finite")
         require(bool((rates >= 0).all() and (rates.sum(-1) > 0).all()), "limit_rates", rates.tolist(), "not negative")
         price = np.asarray(params.initial_price)
         require(bool((np.abs(price) < MAX_PRICE / 2).all()), "initial_price", price.tolist(), "far from MAX_PRICE")
@@ -224,9 +226,10 @@ class ZeroIntelligenceBook(Environment[BookState, BookParams]):
         )
         if not self.warm_up:
             return state
-        agent, part = np.full((2, self.warm_up), NOBODY)
-        state, _ = self._play(state, jnp.zeros(self.num_agents, jnp.int32), (agent, part, chance), params)
-        return state.replace(time=jnp.zeros(()))
+        nobody = np.full(self.warm_up, NOBODY, np.int32)
+        idle = jnp.zeros(self.num_agents, jnp.int32)
+        state, _ = self._play(state, idle, (nobody, nobody, chance), params)
+        return replace(state, time=jnp.zeros(()))
 
     def instruction(self, action: Array, best: Int32[Array, " 2"], held: Int32[Array, ""]) -> Instruction:
         """What an agent's action tells the market to do, given the best prices without its own quotes."""
@@ -256,12 +259,10 @@ class ZeroIntelligenceBook(Environment[BookState, BookParams]):
         """Messages of agents (parts of their requoting) and of the background (agent `NOBODY`), in one scan."""
 
         def turn(carry, x):
-            book, account, paid, reference, best, order, time = carry
+            book, account, paid, reference, order, time = carry
             agent, part, units = x
             event, waited = self.flow.event(book, reference, order, units, params.flow)
-            # an agent's own quotes are gone once its second part begins
-            best = jnp.where(part <= 2, best_prices(book, reference), best)
-            own = self._message(action, account, agent, part, best)
+            own = self._message(action, book, account, state.reference, agent, part)
             message = jax.tree.map(lambda x, y: jnp.where(agent == NOBODY, x, y), event, own)
             book, report = apply_message(book, message)
             account = book_trade(account, *trades_of(report, message, self.num_agents))
@@ -269,26 +270,30 @@ class ZeroIntelligenceBook(Environment[BookState, BookParams]):
             best_own = jnp.where(message.side == BUY, reference[BUY] - message.price, message.price - reference[SELL])
             done = Events(message.kind, message.side, best_own, report.filled, report.rested, report.cancelled)
             time = time + jnp.where(agent == NOBODY, waited, 0.0)
-            return (book, account, paid, best_prices(book, reference), best, order + 1, time), done
+            return (book, account, paid, best_prices(book, reference), order + 1, time), done
 
-        carry = (state.book, state.account, state.paid, state.reference, state.reference, state.next_order, state.time)
+        carry = state.book, state.account, state.paid, state.reference, state.next_order, state.time
         carry, events = jax.lax.scan(turn, carry, jax.tree.map(jnp.asarray, turns))
-        book, account, paid, reference, _, order, time = carry
+        book, account, paid, reference, order, time = carry
         return BookState(state.step, book, account, reference, order, time, paid), events
 
-    def _message(self, action, account: Account, agent, part, best) -> Message:
-        """Part 0 and 1 of requoting cancel the agent's bid and ask, 2 closes, 3 and 4 send the new bid and ask."""
+    def _message(self, action: Array, book: OrderBook, account: Account, reference, agent, part) -> Message:
+        """Part 0 and 1 of requoting cancel the bid and the ask that shall change, 2 closes, 3 and 4 send new ones."""
         mine = jnp.arange(self.num_agents) == agent
         held = jnp.sum(jnp.where(mine, account.inventory, 0))
+        others = jnp.where(book.owner == agent, 0, book.quantity)
+        best = best_prices(replace(book, quantity=others), reference)
         told = self.instruction(jnp.sum(jnp.where(mine, action, 0)), best, held)
         side = jnp.where(part == 2, jnp.where(told.close > 0, BUY, SELL), (part == 1) | (part == 4))
-        quotes = part > 2
         size = jnp.where(side == BUY, told.size[BUY], told.size[SELL])
         price = jnp.where(side == BUY, told.price[BUY], told.price[SELL])
-        kind = jnp.where(part < 2, CANCEL, jnp.where(quotes, LIMIT, TAKE))
-        quantity = jnp.where(part < 2, MAX_PRICE, jnp.where(quotes, size, jnp.abs(told.close)))
+        order = agent_order(agent, side)
+        resting = (book.order == order) & (book.quantity > 0)
+        stays = jnp.any(resting & (book.price == price)) & (size > 0)  # and keeps its place in the queue
+        kind = jnp.where(part == 2, TAKE, jnp.where(stays, NONE, jnp.where(part < 2, CANCEL, LIMIT)))
+        quantity = jnp.where(part == 2, jnp.abs(told.close), jnp.where(part < 2, MAX_PRICE, size))
         extreme = jnp.where(side == BUY, MAX_PRICE, -MAX_PRICE)
-        return Message.of(kind, side, jnp.where(quotes, price, extreme), quantity, agent_order(agent, side), agent)
+        return Message.of(kind, side, jnp.where(part > 2, price, extreme), quantity, order, agent)
 
     def transition(self, state: BookState, action: Array, chance, params: BookParams):
         before = wealth(state.account, mid_price(state)) - state.paid
@@ -296,7 +301,7 @@ class ZeroIntelligenceBook(Environment[BookState, BookParams]):
         mid = mid_price(state)
         after = wealth(state.account, mid) - state.paid
         reward = after - before - params.inventory_penalty * jnp.abs(state.account.inventory)
-        state = state.replace(step=state.step + 1)
+        state = replace(state, step=state.step + 1)
         info = {
             "mid": mid,
             "spread": state.reference[SELL] - state.reference[BUY],

@@ -1,0 +1,224 @@
+"""Speed of the market environments, and of the order book against plain Python, on this machine and in this run.
+
+    python scripts/bench/markets.py [--instances 1 1024 16384] [--only NAME ...] [--quick] [--out FILE]
+
+Environments of `jaxmarl.envs.markets` and `jaxmarl.envs.liquidity` are taken from the registry and stepped with random
+legal actions in one scan, by a `VectorEnv`; compilation is timed apart. The order book executes one random stream of
+limit, market and cancel messages; the plain Python book is that of the tests, and is left out where they are not there.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FAMILIES = ("jaxmarl.envs.markets", "jaxmarl.envs.liquidity")
+PYTHON_BOOK = Path(__file__).parents[2] / "tests" / "envs" / "markets" / "python_book.py"
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--instances", type=int, nargs="+", default=[1, 1024, 16384])
+    parser.add_argument("--only", nargs="*", help="some of the environments (none: the book alone)")
+    parser.add_argument("--repeats", type=int, default=3, help="timed calls; the fastest counts")
+    parser.add_argument("--quick", action="store_true", help="fewer steps and at most 1024 instances")
+    parser.add_argument("--out", type=Path, help="write the figures to this JSON file")
+    args = parser.parse_args()
+    if args.quick:
+        args.instances = sorted({min(count, 1024) for count in args.instances})
+    return args
+
+
+def timed(compiled: Callable[..., Any], arguments: tuple, repeats: int) -> float:
+    """Seconds of the fastest call."""
+    import jax
+
+    seconds = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        jax.block_until_ready(compiled(*arguments))
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
+
+
+def market_environments() -> list[str]:
+    """Registered names of the two families."""
+    from jaxmarl.core import list_envs, make
+
+    names = list_envs()
+    return [name for name in names if type(make(name)[0]).__module__.startswith(FAMILIES)]
+
+
+def environment_row(name: str, instances: int, args: argparse.Namespace) -> dict[str, Any]:
+    """Steps a second of all instances together, under random legal actions."""
+    import jax
+    import jax.numpy as jnp
+
+    from jaxmarl.core import Discrete, VectorEnv, make
+    from jaxmarl.core.policy import categorical
+
+    env, params = make(name)
+    vector, space = VectorEnv(env, instances), env.action_space(params)
+    lanes = (instances, env.num_agents)
+
+    def act(key, state):
+        if isinstance(space, Discrete):
+            legal = vector.action_mask(state, params)
+            return categorical(jnp.where(legal, 0.0, -jnp.inf), jax.random.uniform(key, lanes))
+        if np.isfinite([space.low, space.high]).all():
+            return jax.random.uniform(key, (*lanes, *space.shape), minval=space.low, maxval=space.high)
+        return jnp.clip(jax.random.normal(key, (*lanes, *space.shape)), space.low, space.high)
+
+    length = max(1, (20_000 if instances == 1 else 200_000) // (instances * (20 if args.quick else 4)))
+    length = max(length, 8)
+    episode = min(env.horizon or length, length)
+
+    def run(key):
+        def chunk(state, key):
+            begin_key, steps_key = jax.random.split(key)
+            _, state = vector.begin(begin_key, state, params)
+
+            def step(state, key):
+                act_key, step_key = jax.random.split(key)
+                obs, state, reward, *_ = vector.step(step_key, state, act(act_key, state), params)
+                return state, jnp.sum(reward) + jnp.sum(obs) * 0
+
+            return jax.lax.scan(step, state, jax.random.split(steps_key, episode))
+
+        reset_key, chunks_key = jax.random.split(key)
+        _, state = vector.reset(reset_key, params)
+        return jax.lax.scan(chunk, state, jax.random.split(chunks_key, max(1, length // episode)))[1]
+
+    started = time.perf_counter()
+    compiled = jax.jit(run).lower(jax.random.key(0)).compile()
+    compile_seconds = time.perf_counter() - started
+    seconds = timed(compiled, (jax.random.key(1),), args.repeats)
+    steps = max(1, length // episode) * episode * instances
+    return {
+        "name": name,
+        "instances": instances,
+        "steps_per_second": steps / seconds,
+        "compile_seconds": compile_seconds,
+    }
+
+
+def random_messages(books: int, count: int) -> np.ndarray:
+    """`[books, 6, count]`: kind, side, price, quantity, order and owner of each message around a price of 1000."""
+    from jaxmarl.envs.markets import order_book as ob
+
+    rng = np.random.default_rng(0)
+    shape = (books, count)
+    kind = rng.choice([ob.LIMIT, ob.TAKE, ob.CANCEL], shape, p=[0.45, 0.12, 0.43])
+    side = rng.integers(0, 2, shape)
+    offset = np.floor(rng.exponential(4.0, shape)).astype(int) - 1
+    extreme = np.where(side == ob.BUY, ob.MAX_PRICE, -ob.MAX_PRICE)
+    price = np.where(kind == ob.TAKE, extreme, np.where(side == ob.BUY, 1000 - offset, 1000 + offset))
+    quantity = rng.integers(1, 12, shape) * np.where(kind == ob.TAKE, 4, np.where(kind == ob.CANCEL, 10**6, 1))
+    order = np.broadcast_to(np.arange(count), shape)
+    past = np.maximum(order - rng.integers(1, 80, shape), 0)
+    order = np.where(kind == ob.CANCEL, past, order)
+    side = np.where(kind == ob.CANCEL, np.take_along_axis(side, past, axis=1), side)
+    return np.stack([kind, side, price, quantity, order, np.full(shape, ob.NOBODY)], axis=1)
+
+
+def book_rows(args: argparse.Namespace, capacity: int = 64) -> list[dict[str, Any]]:
+    """Messages a second: one book and many in JAX, and one in plain Python."""
+    import jax
+    import jax.numpy as jnp
+
+    from jaxmarl.envs.markets.order_book import Message, empty_book, replay
+
+    rows = []
+    for books, count in ((1, 100_000), (64, 4_000), (1024, 400)):
+        count = count // 5 if args.quick else count
+        columns = random_messages(books, count)
+
+        def run(columns):
+            book, report = replay(empty_book(capacity), Message.of(*columns))
+            return jnp.sum(report.filled), jnp.sum(book.overflow)
+
+        every = jax.vmap(run) if books > 1 else lambda columns, run=run: run(columns[0])
+        given = jnp.asarray(columns, jnp.int32)
+        started = time.perf_counter()
+        compiled = jax.jit(every).lower(given).compile()
+        compile_seconds = time.perf_counter() - started
+        seconds = timed(compiled, (given,), args.repeats)
+        traded, overflow = (int(np.sum(x)) for x in compiled(given))
+        name = f"jaxmarl, {books} book{'s' if books > 1 else ''} at once"
+        row = {"name": name, "messages_per_second": books * count / seconds, "compile_seconds": compile_seconds}
+        rows.append({**row, "traded": traded, "overflow": overflow})
+    return rows + python_rows(args)
+
+
+def python_rows(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """The plain Python book on the stream of the single book."""
+    if not PYTHON_BOOK.exists():
+        print(f"plain Python is left out: no {PYTHON_BOOK}")
+        return []
+    spec = importlib.util.spec_from_file_location("python_book", PYTHON_BOOK)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    messages = random_messages(1, 20_000 if args.quick else 100_000)[0].T.tolist()
+    best, traded = float("inf"), 0
+    for _ in range(args.repeats):
+        book = module.PythonBook()
+        started = time.perf_counter()
+        traded = sum(lots for row in messages for _, _, lots in book.apply(*row)[0])
+        best = min(best, time.perf_counter() - started)
+    return [{"name": "plain Python, one book", "messages_per_second": len(messages) / best, "traded": traded}]
+
+
+def print_tables(environments: list[dict[str, Any]], books: list[dict[str, Any]], device: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=120)
+    counts = sorted({row["instances"] for row in environments})
+    heads = ("environment", *(f"steps/s, {count} at once" for count in counts), "compile s")
+    table = Table(*heads, title=device)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name in dict.fromkeys(row["name"] for row in environments):
+        of_env = {row["instances"]: row for row in environments if row["name"] == name}
+        speeds = [f"{of_env[count]['steps_per_second']:,.0f}" for count in counts]
+        table.add_row(name, *speeds, f"{max(row['compile_seconds'] for row in of_env.values()):.1f}")
+    console.print(table)
+    table = Table("order book", "messages/s", "compile s", "lots traded", "lots without room")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in books:
+        compiled = f"{row['compile_seconds']:.1f}" if "compile_seconds" in row else ""
+        numbers = [f"{row['messages_per_second']:,.0f}", compiled, str(row["traded"]), str(row.get("overflow", ""))]
+        table.add_row(row["name"], *numbers)
+    console.print(table)
+
+
+def main() -> None:
+    """Measures, prints and writes."""
+    args = parse_arguments()
+    import jax
+
+    import jaxmarl.envs  # noqa: F401
+
+    jax.config.update("jax_enable_compilation_cache", False)
+    device = f"{jax.devices()[0].device_kind}, {len(os.sched_getaffinity(0))} cores, jax {jax.__version__}"
+    known = market_environments()
+    names = known if args.only is None else [name for name in known if name in args.only]
+    environments = [environment_row(name, count, args) for name in names for count in args.instances]
+    books = book_rows(args)
+    print_tables(environments, books, device)
+    if args.out:
+        record = {"device": device, "environments": environments, "order_book": books}
+        args.out.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
