@@ -9,7 +9,7 @@ from jaxmarl.core.checks import require_choice
 
 
 def solve_auction(
-    format: str = "first_price",  # noqa: A002 (the option's name)
+    format: str = "first_price",
     bidders: int = 2,
     prior: str = "uniform",
     high: tuple[float, ...] = (),

@@ -16,7 +16,7 @@ from jaxmarl.core.chance import draw
 from jaxmarl.core.checks import require, require_choice, require_int
 from jaxmarl.core.files import replace_file
 from jaxmarl.envs.auctions.priors import Marginal, Power
-from jaxmarl.envs.auctions.sealed_bid import PRIORS, SealedBidAuction, SealedBidParams
+from jaxmarl.envs.auctions.sealed_bid import SealedBidAuction, SealedBidParams
 from jaxmarl.solvers.auctions.bayes_nash import (
     NPGAConfig,
     best_response_loss,
@@ -27,7 +27,7 @@ from jaxmarl.solvers.auctions.bayes_nash import (
 
 METHODS = ("soda", "npga")
 SODA_OPTIONS = ("method", "step_size", "decay", "tolerance", "max_iterations", "record_every")
-CHUNK = 1 << 16  # auctions that are simulated at once
+CHUNK = 1 << 13  # auctions that are simulated at once
 SHOWN = 11  # rows of a table
 
 
@@ -108,7 +108,8 @@ class AuctionAnswer:
         bids: `[G, n]`.
         exact: `[G, n]`, equilibrium bids; None where no formula is known.
         distances: `[G]`, root mean square differences of `bids` and `exact`; empty without.
-        utilities, relative_losses: `[G]`; of `soda` in the discretised auction, of `npga` estimated in the continuous one.
+        utilities, relative_losses: `[G]`; of `soda` in the discretised auction, of `npga` estimated in the continuous
+            one.
         revenue: expected.
         known_revenue, known_utilities: of the equilibrium, where a formula is known.
         iterations: that were taken.
@@ -213,7 +214,7 @@ def simulated_revenue(
     params: SealedBidParams,
     bid: Callable[[Array], Array],
     key: Array,
-    num_auctions: int = 1 << 18,
+    num_auctions: int = 1 << 17,
 ) -> tuple[float, float]:
     """Mean revenue of bid functions in the environment, and its standard error."""
 
@@ -286,5 +287,3 @@ def save_answer(answer: AuctionAnswer, path: str | Path) -> Path:
     require_choice("path's suffix", path.suffix, (".json",))
     path.parent.mkdir(parents=True, exist_ok=True)
     return replace_file(path, (json.dumps(answer_record(answer), indent=1) + "\n").encode())
-
-

@@ -32,6 +32,9 @@ def plot_bids(answers: Sequence[AuctionAnswer], path: str | Path, title: str = "
     if title:
         figure.suptitle(title, fontsize=style.HEADLINE, color=style.INK, fontweight="bold", x=0.012, ha="left")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    if not single:
+        figure.supxlabel("signal", fontsize=style.BODY, color=style.INK)
+        figure.supylabel("bid", fontsize=style.BODY, color=style.INK)
     for panel, answer in zip(axes, answers, strict=False):
         _draw(panel, answer, single)
     for panel in axes[len(answers) :]:
@@ -49,11 +52,13 @@ def _draw(axes: Axes, answer: AuctionAnswer, single: bool) -> None:
             axes.plot(line, bids, color=colour, linewidth=1.4, label=f"{who}exact")
         dots = slice(None, None, max(answer.types.shape[1] // 32, 1))
         places, heights = answer.types[g, dots], answer.bids[g, dots]
-        axes.plot(places, heights, "o", color=colour, markersize=3.2, alpha=0.75, label=f"{who}learned", markeredgewidth=0)
+        axes.plot(
+            places, heights, "o", color=colour, markersize=3.2, alpha=0.75, label=f"{who}learned", markeredgewidth=0
+        )
     axes.set_xlim(0, None)
     axes.set_ylim(0, _top(answer))
     _title(axes, str(answer.setting), single)
-    lines = [f"loss {answer.relative_losses.max():.1%}"]
+    lines = [f"loss {100 * answer.relative_losses.max():.2f} %"]
     if answer.exact is not None:
         lines.insert(0, f"L2 {answer.distances.max():.4f}")
     axes.text(0.03, 0.96, "\n".join(lines), transform=axes.transAxes, va="top", fontsize=style.SMALL, color=style.INK)

@@ -63,9 +63,10 @@ def print_tables(answers: list[AuctionAnswer], rows: list[dict[str, Any]], level
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=120)
+    console = Console(width=140)
     names = ("auction", "iterations", "L2 to exact bids", "relative loss", "utility", "exact", "revenue", "exact")
     table = Table(*names, title=f"Learned by SODA on {levels} types and bids, ties lost by all")
+    table.columns[0].no_wrap = True
     for column in table.columns[1:]:
         column.justify = "right"
     for answer in answers:
@@ -82,7 +83,9 @@ def print_tables(answers: list[AuctionAnswer], rows: list[dict[str, Any]], level
         )
     console.print(table)
     if rows:
-        table = Table("bidders", "L2 of each seed", "mean", "seconds", title="Learned by NPGA, first price, uniform values")
+        table = Table(
+            "bidders", "L2 of each seed", "mean", "seconds", title="Learned by NPGA, first price, uniform values"
+        )
         for row in rows:
             each = " ".join(f"{x:.4f}" for x in row["distances"])
             table.add_row(str(row["bidders"]), each, f"{np.mean(row['distances']):.4f}", f"{row['seconds']:.0f}")

@@ -55,7 +55,7 @@ def test_two_uniform_bidders_from_a_random_start(payment, tie_rule, levels, step
 
 @pytest.mark.slow
 def test_split_ties_stall_in_the_all_pay_auction_and_do_not_bias_utilities():
-    env, params, auction = auction_of("all_pay", tie_rule="split", max_bid=1.0)
+    _, _, auction = auction_of("all_pay", tie_rule="split", max_bid=1.0)
     solution = soda(auction, max_iterations=1500)
     assert 0.04 < solution.relative_loss < 0.12
     assert soda(auction, method="frank_wolfe", max_iterations=1500).relative_loss < 0.01

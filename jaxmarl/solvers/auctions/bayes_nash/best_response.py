@@ -91,7 +91,7 @@ def best_response_loss(
         env, num_bid_levels=None, tie_rule="lose" if env.tie_rule == "lose" else "split", max_bid=float("inf")
     )
     top = None if max_bid is None else jnp.asarray(max_bid, float)
-    sizes = (num_signals, num_samples, num_bids, min(chunk_size, num_bids + 1))
+    sizes = (num_signals, num_samples, num_bids, min(chunk_size, num_bids))
     return _losses(env, params, bid, key, top, np.asarray(chosen), sizes)
 
 
@@ -127,7 +127,9 @@ def _losses(
 
             return jnp.mean(jax.vmap(reward)(signals, values, bids))
 
-        earned = jax.lax.map(utility, jnp.append(grid, bids[0, bidder]), batch_size=chunk_size)
+        own = jnp.full(-num_bids % chunk_size or chunk_size, bids[0, bidder])  # at least once, and whole chunks
+        tried = jnp.concatenate([grid, own]).reshape(-1, chunk_size)
+        earned = jax.lax.map(jax.vmap(utility), tried).ravel()
         return earned[-1], earned.max()
 
     def of_bidder(bidder: Array) -> tuple[Array, Array, Array]:

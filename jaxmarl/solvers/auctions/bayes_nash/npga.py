@@ -20,6 +20,7 @@ from jaxmarl.solvers.auctions.bayes_nash.groups import checked_groups
 from jaxmarl.solvers.auctions.bayes_nash.sampling import shifted_lattice, signals_given_own, signals_of_one
 from jaxmarl.solvers.auctions.bayes_nash.signals import signal_law
 
+WORTH_RATE = 0.05  # of the running means that weight signals; weights that saw the same draws would bias bids upwards
 # Reduced precision on an accelerator would be louder than the perturbations.
 Dense = functools.partial(nn.Dense, precision="highest")
 
@@ -53,17 +54,20 @@ class NPGAConfig:
         num_pairs: antithetic pairs of perturbations per step and group.
         num_pretraining: steps of regression on truthful bids, before.
         learning_rate: of Adam, at the start; it falls to 0 along a cosine.
-        perturbation: standard deviation of the parameters' perturbations; None for 1 / number of parameters.
+        perturbation: standard deviation of the parameters' perturbations; None for half of 1 / number of parameters.
+        flatness: utility at each signal counts in units of what the best bid earns there, plus this share of its mean
+            over signals. Equilibria stay the same, and signals that rarely win are not left to the noise. Large values
+            weight all signals alike.
         widths: of the network's hidden layers.
     """
 
     num_iterations: int = 1000
     num_signals: int = 64
-    num_samples: int = 32
-    num_levels: int = 64
+    num_samples: int = 16
+    num_levels: int = 48
     num_pairs: int = 32
     num_pretraining: int = 500
-    learning_rate: float = 3e-3
+    learning_rate: float = 2e-3
     perturbation: float | None = None
     flatness: float = 0.05
     widths: tuple[int, ...] = (10, 10)
@@ -72,6 +76,7 @@ class NPGAConfig:
         for name in ("num_iterations", "num_signals", "num_samples", "num_levels", "num_pairs", "num_pretraining"):
             require_int(name, getattr(self, name), 1)
         require(self.learning_rate > 0, "learning_rate", self.learning_rate, "positive")
+        require(self.flatness > 0, "flatness", self.flatness, "positive")
         require(self.perturbation is None or self.perturbation > 0, "perturbation", self.perturbation, "positive")
 
 
@@ -166,6 +171,7 @@ def _between(table: Float[Array, "S L"], places: Float[Array, "P S"]) -> Float[A
 class _State(NamedTuple):
     parameters: Float[Array, "G D"]
     optimiser: Any
+    worth: Float[Array, "G S"]  # running mean of what the best bid earns at each quantile of the signals
 
 
 @functools.partial(jax.jit, static_argnames=("env", "config", "groups"))
@@ -175,7 +181,7 @@ def _train(
     widths, bidders = config.widths, np.asarray(groups)
     num_groups, (size, _) = max(groups) + 1, _unravel(widths)
     firsts = jnp.asarray([groups.index(g) for g in range(num_groups)])
-    sigma = 1 / size if config.perturbation is None else config.perturbation
+    sigma = 0.5 / size if config.perturbation is None else config.perturbation
     law = signal_law(params.prior, jnp.sum(params.active))
     scale = jnp.max(jax.vmap(lambda i: law.support(i)[1])(firsts))
     init_key, step_key = jax.random.split(key)
@@ -193,9 +199,11 @@ def _train(
 
         return jnp.mean(jax.vmap(reward)(value, bids))
 
-    def pseudo_gradient(parameters: Float[Array, "G D"], group: Array, key: Array) -> tuple[Array, Array]:
+    def pseudo_gradient(
+        parameters: Float[Array, "G D"], worth: Float[Array, " S"], group: Array, key: Array
+    ) -> tuple[Array, Array, Array]:
         bidder, keys = firsts[group], jax.random.split(key, 3)
-        own = signals_of_one(params, bidder, shifted_lattice(keys[0], config.num_signals, 2))
+        own = jnp.sort(signals_of_one(params, bidder, shifted_lattice(keys[0], config.num_signals, 2)))
         # points at every S-th place of the lattice are spread evenly, too
         points = shifted_lattice(keys[1], config.num_signals * config.num_samples, env.num_agents)
         points = points.reshape(config.num_samples, config.num_signals, env.num_agents).swapaxes(0, 1)
@@ -209,18 +217,23 @@ def _train(
         perturbed = parameters[group] + sigma * jnp.concatenate([noise, -noise])
         tried = scale * jax.vmap(functools.partial(_bid, widths), in_axes=(0, None))(perturbed, own / scale)
         earned = _between(table, tried / top * (config.num_levels - 1))
-        best = table.max(axis=1)
-        up, down = jnp.split(jnp.mean(earned / (best + config.flatness * best.mean()), axis=1), 2)
-        return (up - down) @ noise / (2 * sigma * config.num_pairs), earned.mean()
+        weights = 1 / (worth + config.flatness * worth.mean())
+        up, down = jnp.split(jnp.mean(weights * earned, axis=1), 2)
+        gradient = (up - down) @ noise / (2 * sigma * config.num_pairs)
+        return gradient, earned.mean(), worth + WORTH_RATE * (table.max(axis=1) - worth)
 
     def step(state: _State, key: Array) -> tuple[_State, Array]:
-        of_group = jax.vmap(pseudo_gradient, in_axes=(None, 0, 0))
-        ascent, utilities = of_group(state.parameters, jnp.arange(num_groups), jax.random.split(key, num_groups))
+        of_group = jax.vmap(pseudo_gradient, in_axes=(None, 0, 0, 0))
+        keys = jax.random.split(key, num_groups)
+        ascent, utilities, worth = of_group(state.parameters, state.worth, jnp.arange(num_groups), keys)
         change, memory = optimiser.update(-ascent, state.optimiser)
-        return _State(optax.apply_updates(state.parameters, change), memory), utilities  # type: ignore[arg-type]
+        parameters = optax.apply_updates(state.parameters, change)
+        return _State(parameters, memory, worth), utilities  # type: ignore[arg-type]
 
     keys = jax.random.split(step_key, config.num_iterations)
-    last, utilities = jax.lax.scan(step, _State(pretrained, optimiser.init(pretrained)), keys)
+    last, utilities = jax.lax.scan(
+        step, _State(pretrained, optimiser.init(pretrained), jnp.full((num_groups, config.num_signals), scale)), keys
+    )
     return NPGAResult(last.parameters, scale, utilities, groups, widths)
 
 

@@ -23,8 +23,8 @@ class BayesNashSolution:
         mean_bids: `[G, n]`, of each type.
         utilities: `[G]`, before types are known.
         losses: `[G]`, what a best response in the discretised auction would add, recomputed from the auction.
-        relative_losses: `[G]`, the same as a share of the best response's utility (of 1e-4 of the highest bid, where that
-            is more).
+        relative_losses: `[G]`, the same as a share of the best response's utility (of 1e-4 of the highest bid, where
+            that is more).
         revenue: expected payments of all bidders.
         iterations: how many were taken.
         trace: `"iteration"` and the largest `"relative_loss"` every so many iterations, `[R]`; after the stop, the
