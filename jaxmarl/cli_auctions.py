@@ -1,5 +1,6 @@
 """`jaxmarl solve auction`: equilibrium bids of a sealed-bid auction, learned and beside the exact ones."""
 
+from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -52,6 +53,8 @@ def solve_auction(
     from jaxmarl.experiments.config import assignments
 
     require_choice("format", format, PAYMENT_RULES)
+    if out:
+        require_choice("out's suffix", Path(out).suffix, (".json",))
     setting = auctions.AuctionSetting(format, bidders, prior, reserve, fee, risk, high, exponent, ties, max_bid)
     console = Console()
     with console.status(f"{method} …"):

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +74,11 @@ class AuctionSetting:
             require(isinstance(prior, Marginal), "high", self.highs, f"left out with prior {self.prior}")
             fits = len(self.highs) in (1, self.num_bidders)
             require(fits, "high", self.highs, f"one number, or one for each of {self.num_bidders} bidders")
-            prior = prior.replace(high=jnp.broadcast_to(jnp.asarray(self.highs, float), (self.num_bidders,)))
+            prior = replace(prior, high=jnp.broadcast_to(jnp.asarray(self.highs, float), (self.num_bidders,)))
         if isinstance(prior, Power):
-            prior = prior.replace(exponent=jnp.full(self.num_bidders, self.exponent, float))
-        params = params.replace(
+            prior = replace(prior, exponent=jnp.full(self.num_bidders, self.exponent, float))
+        params = replace(
+            params,
             reserve=jnp.asarray(self.reserve, float),
             entry_fee=jnp.asarray(self.entry_fee, float),
             risk=jnp.full(self.num_bidders, self.risk, float),

@@ -112,9 +112,9 @@ def draw_figure(rows: list[dict[str, Any]], path: Path) -> Path:
     shades = (ACCENT, "#5b86c9", "#8a5fbf", LOSS)
     for risk, colour in zip(RISKS, shades, strict=True):
         chosen = [row for row in rows if row["payment"] == "first_price" and row["risk"] == risk]
-        places = [row["bidders"] for row in chosen]
-        right.plot(places, [row["theory"] for row in chosen], color=colour, linewidth=1.3)
-        right.plot(places, [row["revenue"] for row in chosen], "o", color=colour, markersize=4, label=f"risk {risk:g}")
+        counts = [row["bidders"] for row in chosen]
+        right.plot(counts, [row["theory"] for row in chosen], color=colour, linewidth=1.3)
+        right.plot(counts, [row["revenue"] for row in chosen], "o", color=colour, markersize=4, label=f"risk {risk:g}")
     right.legend(fontsize=BODY - 1, frameon=False, loc="lower right")
     panel_title(right, "Risk aversion raises first-price bids")
     for axes in (left, middle, right):

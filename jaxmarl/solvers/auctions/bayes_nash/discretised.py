@@ -76,7 +76,8 @@ class DiscretisedAuction:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Groups, types, bids."""
-        return *self.types.shape, self.bids.size
+        groups, types = self.types.shape
+        return groups, types, self.bids.size
 
     def utility_of_bids(self, strategies: Strategies) -> Float[Array, "G n m"]:
         """Expected utility of each bid of each type, given the others' strategies: the gradient of ex-ante utility."""

@@ -228,7 +228,7 @@ def _train(
         ascent, utilities, worth = of_group(state.parameters, state.worth, jnp.arange(num_groups), keys)
         change, memory = optimiser.update(-ascent, state.optimiser)
         parameters = optax.apply_updates(state.parameters, change)
-        return _State(parameters, memory, worth), utilities  # type: ignore[arg-type]
+        return _State(parameters, memory, worth), utilities
 
     keys = jax.random.split(step_key, config.num_iterations)
     last, utilities = jax.lax.scan(

@@ -37,6 +37,8 @@ class Rivals:
 
     def signals_if_win(self) -> Float[Array, "G W m"]:
         """The expected sum of the rivals' signals, times the indicator of winning, for each bid."""
+        assert self.signals is not None
+        assert self.signals_below is not None
         total = jnp.zeros_like(self.wins)
         for node, weight in zip(self.nodes, self.node_weights, strict=True):
             rest = without_one(self.below + node * self.pmf, self.exponents)
@@ -74,9 +76,11 @@ def rivals_of(
     absent = jnp.maximum(1 - pmf.sum(axis=-1), 0)
     below = absent[..., None] + _sum_before(pmf)
     exponents = jnp.maximum(counts - jnp.eye(len(counts)), 0)
-    wins = sum(weight * of_all(below + node * pmf, exponents) for node, weight in zip(nodes, weights, strict=True))
+    wins = jnp.zeros_like(below)
+    for node, weight in zip(nodes, weights, strict=True):
+        wins += weight * of_all(below + node * pmf, exponents)
     signals_below = None
-    if signals is not None:
+    if signals is not None and mean_signals is not None:
         signals_below = (mean_signals - signals.sum(axis=-1))[..., None] + _sum_before(signals)
     return Rivals(pmf, below, absent, exponents, wins, ties_win, nodes, weights, signals, signals_below)
 
@@ -133,11 +137,11 @@ def _at_second_rival(
     # `P(second <= p, highest < b)` is a sum of products of a function of `p` and one of `b`
     by_price = [together - jnp.sum(alike * reached * rest, axis=1), *jnp.moveaxis(alike * rest, 1, 0)]
     by_bid = [jnp.ones_like(first[0]), *first]
-    cheaper = sum(price[..., :-1] * bid for price, bid in zip(by_price, by_bid, strict=True))
-    won = 0
+    cheaper, won = jnp.zeros_like(rivals.wins), jnp.zeros_like(ladder[:, :, 0, :-1])
     for price, bid in zip(by_price, by_bid, strict=True):
+        cheaper += price[..., :-1] * bid
         steps = jnp.diff(price, axis=-1, prepend=0)[:, None]
-        won = won + jnp.sum(bid * jnp.cumsum(steps * ladder, axis=-1)[..., :-1], axis=2)
+        won += jnp.sum(bid * jnp.cumsum(steps * ladder, axis=-1)[..., :-1], axis=2)
     return cheaper, won
 
 
