@@ -41,12 +41,13 @@ def test_first_price_in_a_short_run(pair):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n", "limit"), [(2, 0.012), (3, 0.015), (5, 0.02)])
+@pytest.mark.parametrize(("n", "limit"), [(2, 0.01), (3, 0.01), (5, 0.018)])
 def test_first_price_over_five_seeds(n, limit):
     env = SealedBidAuction("first_price", n)
     results = train(env, env.default_params, NPGAConfig(), 5, (0,) * n)
     found = distances(results, n, (n - 1) / n)
-    assert np.median(found) < limit
+    assert (found < limit).all()
+    assert found.mean() < 0.012
 
 
 @pytest.mark.slow

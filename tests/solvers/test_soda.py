@@ -154,10 +154,10 @@ def test_formats_whose_bids_exceed_values(payment, n, max_bid, l2):
     solution = soda(auction, max_iterations=1500)
     assert solution.relative_loss < 0.001
     assert distance(env, params, auction, solution) < l2
-    # bids in wars of attrition have no bound: the distance is all in the last types
+    # bids in wars of attrition have no bound: most of the distance is in the last types, the rest within a level
     inner = auction.types[0] < 0.6
     exact = env.benchmarks(params)["bid"](jnp.broadcast_to(auction.types[0][:, None], (64, n)))[:, 0]
-    assert np.abs(solution.mean_bids[0] - exact)[inner].max() < 0.035
+    assert np.abs(solution.mean_bids[0] - exact)[inner].max() < 1.2 * auction.bids[1]
 
 
 @pytest.mark.parametrize("method", list(UPDATE_RULES))
