@@ -79,7 +79,7 @@ def environment_row(name: str, instances: int, args: argparse.Namespace) -> dict
     length = max(length, 8)
     episode = min(env.horizon or length, length)
 
-    def run(key):
+    def run(state, key):
         def chunk(state, key):
             begin_key, steps_key = jax.random.split(key)
             _, state = vector.begin(begin_key, state, params)
@@ -91,14 +91,13 @@ def environment_row(name: str, instances: int, args: argparse.Namespace) -> dict
 
             return jax.lax.scan(step, state, jax.random.split(steps_key, episode))
 
-        reset_key, chunks_key = jax.random.split(key)
-        _, state = vector.reset(reset_key, params)
-        return jax.lax.scan(chunk, state, jax.random.split(chunks_key, max(1, length // episode)))[1]
+        return jax.lax.scan(chunk, state, jax.random.split(key, max(1, length // episode)))[1]
 
+    _, state = jax.jit(vector.reset)(jax.random.key(0), params)
     started = time.perf_counter()
-    compiled = jax.jit(run).lower(jax.random.key(0)).compile()
+    compiled = jax.jit(run).lower(state, jax.random.key(0)).compile()
     compile_seconds = time.perf_counter() - started
-    seconds = timed(compiled, (jax.random.key(1),), args.repeats)
+    seconds = timed(compiled, (state, jax.random.key(1)), args.repeats)
     steps = max(1, length // episode) * episode * instances
     return {
         "name": name,
@@ -143,7 +142,10 @@ def book_rows(args: argparse.Namespace, capacity: int = 64) -> list[dict[str, An
             book, report = replay(empty_book(capacity), Message.of(*columns))
             return jnp.sum(report.filled), jnp.sum(book.overflow)
 
-        every = jax.vmap(run) if books > 1 else lambda columns, run=run: run(columns[0])
+        def first(columns, run=run):
+            return run(columns[0])
+
+        every = jax.vmap(run) if books > 1 else first
         given = jnp.asarray(columns, jnp.int32)
         started = time.perf_counter()
         compiled = jax.jit(every).lower(given).compile()

@@ -21,7 +21,6 @@ from jaxmarl.envs.markets.order_book import (
     CANCEL,
     LIMIT,
     MAX_PRICE,
-    NOBODY,
     NONE,
     SELL,
     TAKE,
@@ -226,9 +225,7 @@ class ZeroIntelligenceBook(Environment[BookState, BookParams]):
         )
         if not self.warm_up:
             return state
-        nobody = np.full(self.warm_up, NOBODY, np.int32)
-        idle = jnp.zeros(self.num_agents, jnp.int32)
-        state, _ = self._play(state, idle, (nobody, nobody, chance), params)
+        state, _ = self._background(state, chance, params)
         return replace(state, time=jnp.zeros(()))
 
     def instruction(self, action: Array, best: Int32[Array, " 2"], held: Int32[Array, ""]) -> Instruction:
@@ -246,36 +243,42 @@ class ZeroIntelligenceBook(Environment[BookState, BookParams]):
     ) -> tuple[BookState, Events]:
         """The state after every agent has requoted, in an order by lot, and the background's events."""
         lots, units = chance
-        turn = jnp.repeat(jnp.argsort(lots), _PARTS)
-        nobody = np.full(self.events_per_step, NOBODY)
-        agent = jnp.concatenate([turn, nobody]).astype(jnp.int32)
-        part = np.concatenate([np.tile(np.arange(_PARTS), self.num_agents), nobody])
-        unused = jnp.zeros((_PARTS * self.num_agents, *units.shape[1:]), units.dtype)
-        return self._play(state, action, (agent, part, jnp.concatenate([unused, units])), params)
+        agents = jnp.repeat(jnp.argsort(lots), _PARTS).astype(jnp.int32)
+        parts = jnp.asarray(np.tile(np.arange(_PARTS), self.num_agents), jnp.int32)
+        fallback = state.reference
 
-    def _play(
-        self, state: BookState, action: Int32[Array, " N"], turns, params: BookParams
-    ) -> tuple[BookState, Events]:
-        """Messages of agents (parts of their requoting) and of the background (agent `NOBODY`), in one scan."""
+        def turn(state: BookState, x):
+            message = self._message(action, state.book, state.account, fallback, *x)
+            return self._send(state, message, params)
 
-        def turn(carry, x):
-            book, account, paid, reference, order, time = carry
-            agent, part, units = x
-            event, waited = self.flow.event(book, reference, order, units, params.flow)
-            own = self._message(action, book, account, state.reference, agent, part)
-            message = jax.tree.map(lambda x, y: jnp.where(agent == NOBODY, x, y), event, own)
-            book, report = apply_message(book, message)
-            account = book_trade(account, *trades_of(report, message, self.num_agents))
-            paid = paid + params.fee * report.filled * (jnp.arange(self.num_agents) == message.owner)
-            best_own = jnp.where(message.side == BUY, reference[BUY] - message.price, message.price - reference[SELL])
-            done = Events(message.kind, message.side, best_own, report.filled, report.rested, report.cancelled)
-            time = time + jnp.where(agent == NOBODY, waited, 0.0)
-            return (book, account, paid, best_prices(book, reference), order + 1, time), done
+        state, own = jax.lax.scan(turn, state, (agents, parts))
+        state, events = self._background(state, units, params)
+        return state, jax.tree.map(lambda x, y: jnp.concatenate([x, y]), own, events)
 
-        carry = state.book, state.account, state.paid, state.reference, state.next_order, state.time
-        carry, events = jax.lax.scan(turn, carry, jax.tree.map(jnp.asarray, turns))
-        book, account, paid, reference, order, time = carry
-        return BookState(state.step, book, account, reference, order, time, paid), events
+    def _background(self, state: BookState, chance, params: BookParams) -> tuple[BookState, Events]:
+        """The state after events of the background, one a row of `chance`."""
+
+        def turn(state: BookState, units):
+            message, waited = self.flow.event(state.book, state.reference, state.next_order, units, params.flow)
+            state = replace(state, next_order=state.next_order + 1, time=state.time + waited)
+            return self._send(state, message, params)
+
+        return jax.lax.scan(turn, state, chance)
+
+    def _send(self, state: BookState, message: Message, params: BookParams) -> tuple[BookState, Events]:
+        """The state after a message, with the accounts of those who traded."""
+        book, report = apply_message(state.book, message)
+        reference, side, price = state.reference, message.side, message.price
+        distance = jnp.where(side == BUY, reference[BUY] - price, price - reference[SELL])
+        fees = params.fee * report.filled * (jnp.arange(self.num_agents) == message.owner)
+        state = replace(
+            state,
+            book=book,
+            account=book_trade(state.account, *trades_of(report, message, self.num_agents)),
+            reference=best_prices(book, reference),
+            paid=state.paid + fees,
+        )
+        return state, Events(message.kind, side, distance, report.filled, report.rested, report.cancelled)
 
     def _message(self, action: Array, book: OrderBook, account: Account, reference, agent, part) -> Message:
         """Part 0 and 1 of requoting cancel the bid and the ask that shall change, 2 closes, 3 and 4 send new ones."""
