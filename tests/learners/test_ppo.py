@@ -58,12 +58,14 @@ def values_at_start(env, state, obs=None):
     return np.asarray(jax.vmap(value)(state.params))
 
 
+@pytest.mark.slow
 def test_constant_reward_is_valued():
     env = OneStep()
     _, state, _ = trained(env, 60, chunk_length=1)
     np.testing.assert_allclose(values_at_start(env, state), 1.0, atol=0.05)
 
 
+@pytest.mark.slow
 def test_the_better_arm_is_found():
     env = TwoArmed(num_actions=4)
     _, _, metrics = trained(env, 60, chunk_length=1)
@@ -84,7 +86,7 @@ def test_terminations_cut_the_bootstrap():
     np.testing.assert_allclose(values_at_start(env, state), expected, rtol=0.08)
 
 
-@pytest.mark.parametrize("declared", [True, False])
+@pytest.mark.parametrize("declared", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_truncations_are_bootstrapped(declared):
     """Without the bootstrap, the value at the start would be 3.4, not 5."""
     env = TimeLimited(limit=5, declared=declared)
@@ -98,6 +100,7 @@ def test_memory_carries_a_cue():
     assert metrics["episode_return"].min() > 0.9, "better than the 0.5 of a player without memory"
 
 
+@pytest.mark.slow
 def test_memory_crosses_the_borders_of_sequences():
     env = Recall(length=4)
     _, _, metrics = trained(env, 150, num_envs=64, chunk_length=2, chunks_per_update=2)
@@ -137,6 +140,7 @@ def test_bots_with_a_perfect_answer_are_beaten():
     assert last_metrics(population(), 60)["reward_worst"].min() > 0.9
 
 
+@pytest.mark.slow
 def test_opponents_are_told_apart():
     metrics = last_metrics(population(("r226bot", "rockbot", "rotatebot")), 40)
     assert metrics["label_accuracy"].min() > 0.9, "a few throws tell these three apart"
