@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -238,6 +239,8 @@ class ZeroIntelligenceBook(Environment[BookState, BookParams]):
             jnp.where(closes, -jnp.clip(held, -self.max_order, self.max_order), 0),
         )
 
+    # jitted, since a scan over a local function is compiled anew at every call from outside jit
+    @partial(jax.jit, static_argnums=0)
     def advance(
         self, state: BookState, action: Int32[Array, " N"], chance, params: BookParams
     ) -> tuple[BookState, Events]:
@@ -255,6 +258,7 @@ class ZeroIntelligenceBook(Environment[BookState, BookParams]):
         state, events = self._background(state, units, params)
         return state, jax.tree.map(lambda x, y: jnp.concatenate([x, y]), own, events)
 
+    @partial(jax.jit, static_argnums=0)
     def _background(self, state: BookState, chance, params: BookParams) -> tuple[BookState, Events]:
         """The state after events of the background, one a row of `chance`."""
 
