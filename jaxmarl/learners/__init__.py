@@ -2,6 +2,7 @@
 
 from jaxmarl.learners.base import Learner, over_seeds
 from jaxmarl.learners.ppo import PPOConfig, ppo
+from jaxmarl.learners.repeated_q import RepeatedQConfig, repeated_q, run_until_stable
 from jaxmarl.learners.tabular import QLearningConfig, RegretMatchingConfig, q_learning, regret_matching
 
 __all__ = [
@@ -9,8 +10,11 @@ __all__ = [
     "PPOConfig",
     "QLearningConfig",
     "RegretMatchingConfig",
+    "RepeatedQConfig",
     "over_seeds",
     "ppo",
     "q_learning",
     "regret_matching",
+    "repeated_q",
+    "run_until_stable",
 ]
