@@ -168,6 +168,26 @@ def _between(table: Float[Array, "S L"], places: Float[Array, "P S"]) -> Float[A
     return low + (places - left) * (high - low)
 
 
+def _utility_table(
+    env: SealedBidAuction,
+    params: SealedBidParams,
+    bidder: Array,
+    values: Float[Array, "S K"],
+    bids: Float[Array, "S K N"],
+    levels: Float[Array, " L"],
+) -> Float[Array, "S L"]:
+    """Mean reward of each bid of `bidder` against draws of the others', at each of its signals."""
+
+    def utility(value: Array, bids: Array, own: Array) -> Array:
+        def reward(value, bids):
+            state = SealedBidState(bids, jnp.broadcast_to(value, bids.shape))  # rewards do not look at signals
+            return env.transition(state, bids.at[bidder].set(own), (), params)[1][bidder]
+
+        return jnp.mean(jax.vmap(reward)(value, bids))
+
+    return jax.vmap(jax.vmap(utility, in_axes=(None, None, 0)), in_axes=(0, 0, None))(values, bids, levels)
+
+
 class _State(NamedTuple):
     parameters: Float[Array, "G D"]
     optimiser: Any
@@ -190,15 +210,6 @@ def _train(
     optimiser = optax.adam(optax.cosine_decay_schedule(config.learning_rate, config.num_iterations))
     pretrained = _pretrain(widths, first, config)
 
-    def utility(bidder: Array, value: Array, bids: Float[Array, "K N"], own: Array) -> Float[Array, ""]:
-        """Mean reward of one bid against draws of the others'."""
-
-        def reward(value, bids):
-            state = SealedBidState(bids, jnp.broadcast_to(value, bids.shape))  # rewards do not look at signals
-            return env.transition(state, bids.at[bidder].set(own), (), params)[1][bidder]
-
-        return jnp.mean(jax.vmap(reward)(value, bids))
-
     def pseudo_gradient(
         parameters: Float[Array, "G D"], worth: Float[Array, " S"], group: Array, key: Array
     ) -> tuple[Array, Array, Array]:
@@ -211,13 +222,12 @@ def _train(
         bids = _bids(widths, parameters[bidders], scale, signals)
         top = 1.1 * jnp.max(bids) + 0.01 * scale
         levels = top * jnp.linspace(0.0, 1.0, config.num_levels)
-        of_levels = jax.vmap(functools.partial(utility, bidder), in_axes=(None, None, 0))
-        table = jax.vmap(of_levels, in_axes=(0, 0, None))(values, bids, levels)  # [S, L]
+        table = _utility_table(env, params, bidder, values, bids, levels)
         noise = jax.random.normal(keys[2], (config.num_pairs, size), parameters.dtype)
         perturbed = parameters[group] + sigma * jnp.concatenate([noise, -noise])
         tried = scale * jax.vmap(functools.partial(_bid, widths), in_axes=(0, None))(perturbed, own / scale)
         earned = _between(table, tried / top * (config.num_levels - 1))
-        weights = 1 / (worth + config.flatness * worth.mean())
+        weights = 1 / (worth + config.flatness * worth.mean() + 1e-6 * scale)
         up, down = jnp.split(jnp.mean(weights * earned, axis=1), 2)
         gradient = (up - down) @ noise / (2 * sigma * config.num_pairs)
         return gradient, earned.mean(), worth + WORTH_RATE * (table.max(axis=1) - worth)
