@@ -1,5 +1,12 @@
 """Price competition: demand, equilibria that theory knows, and environments."""
 
+from jaxmarl.envs.pricing.bertrand import (
+    CapacityBertrand,
+    CapacityBertrandParams,
+    LinearBertrand,
+    LinearBertrandParams,
+)
+from jaxmarl.envs.pricing.cournot import Cournot, QuantityParams, Stackelberg
 from jaxmarl.envs.pricing.logit import logit_shares, logit_surplus
 from jaxmarl.envs.pricing.logit_equilibrium import (
     LogitMarket,
@@ -16,11 +23,18 @@ from jaxmarl.envs.pricing.logit_pricing import (
 )
 
 __all__ = [
+    "CapacityBertrand",
+    "CapacityBertrandParams",
+    "Cournot",
+    "LinearBertrand",
+    "LinearBertrandParams",
     "LogitMarket",
     "LogitOutcome",
     "LogitPricing",
     "LogitPricingParams",
     "LogitPricingState",
+    "QuantityParams",
+    "Stackelberg",
     "bertrand_nash",
     "best_responses",
     "joint_monopoly",
