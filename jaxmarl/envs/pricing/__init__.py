@@ -7,6 +7,7 @@ from jaxmarl.envs.pricing.bertrand import (
     LinearBertrandParams,
 )
 from jaxmarl.envs.pricing.cournot import Cournot, QuantityParams, Stackelberg
+from jaxmarl.envs.pricing.dynamic_pricing import DynamicPricing, DynamicPricingParams, DynamicPricingState
 from jaxmarl.envs.pricing.logit import logit_shares, logit_surplus
 from jaxmarl.envs.pricing.logit_equilibrium import (
     LogitMarket,
@@ -26,6 +27,9 @@ __all__ = [
     "CapacityBertrand",
     "CapacityBertrandParams",
     "Cournot",
+    "DynamicPricing",
+    "DynamicPricingParams",
+    "DynamicPricingState",
     "LinearBertrand",
     "LinearBertrandParams",
     "LogitMarket",
