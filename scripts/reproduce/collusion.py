@@ -152,11 +152,11 @@ def draw_grid(axes: Axes, args: argparse.Namespace, grid: np.ndarray) -> None:
     """Mean profit gain of each cell, written into it."""
     from jaxmarl.viz.style import BODY, DIVERGING, INK, panel_title
 
-    axes.imshow(grid, cmap=DIVERGING, vmin=-1, vmax=1, origin="lower", aspect="auto")
+    low = np.floor(10 * min(grid.min(), 0.9)) / 10  # where the colour is white
+    axes.imshow(grid, cmap=DIVERGING, vmin=2 * low - 1, vmax=1, origin="lower", aspect="auto")
     for (i, j), gain in np.ndenumerate(grid):
-        axes.text(
-            j, i, f"{gain:.2f}", ha="center", va="center", color="white" if abs(gain) > 0.6 else INK, fontsize=BODY
-        )
+        colour = "white" if gain - low > 0.5 * (1 - low) else INK
+        axes.text(j, i, f"{gain:.2f}", ha="center", va="center", color=colour, fontsize=BODY)
     axes.set_xticks(range(len(args.betas)), [f"{1e6 * beta:g}" for beta in args.betas])
     axes.set_yticks(range(len(args.alphas)), [f"{alpha:g}" for alpha in args.alphas])
     axes.tick_params(labelsize=BODY, length=0, labelcolor=INK)
@@ -210,7 +210,7 @@ def draw_response(axes: Axes, found: dict[str, Any]) -> None:
     axes.set_ylabel("mean price", fontsize=BODY, color=INK)
     axes.legend(fontsize=BODY, frameon=False, loc="lower right", labelcolor=INK, bbox_to_anchor=(1.0, 0.08))
     share = (found["deviation_gain"] < ROUNDING).mean()
-    panel_title(axes, f"A deviation does not pay in {share:.0%}")
+    panel_title(axes, f"A deviation does not pay in {share:.0%} of sessions")
 
 
 def draw_figure(args: argparse.Namespace, found: dict[str, Any], grid: np.ndarray, path: Path) -> Path:
