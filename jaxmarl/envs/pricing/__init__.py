@@ -22,6 +22,11 @@ from jaxmarl.envs.pricing.logit_pricing import (
     LogitPricingState,
     logit_pricing_params,
 )
+from jaxmarl.envs.pricing.reference_pricing import (
+    ReferencePricing,
+    ReferencePricingParams,
+    ReferencePricingState,
+)
 
 __all__ = [
     "CapacityBertrand",
@@ -38,6 +43,9 @@ __all__ = [
     "LogitPricingParams",
     "LogitPricingState",
     "QuantityParams",
+    "ReferencePricing",
+    "ReferencePricingParams",
+    "ReferencePricingState",
     "Stackelberg",
     "bertrand_nash",
     "best_responses",
