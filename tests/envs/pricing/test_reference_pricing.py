@@ -29,7 +29,7 @@ def play(env, params, policy, reference):
 
 
 def test_optimum(market):
-    numbers = {"intercept": 10, "slope": 1, "cost": 2, "gain": 1, "memory": 0.7, "discount": 0.95}
+    numbers = {"intercept": 10.0, "slope": 1.0, "cost": 2.0, "gain": 1.0, "memory": 0.7, "discount": 0.95}
     optimum = linear_quadratic_optimum(numbers)
     np.testing.assert_allclose(optimum.policy, [4.10211839, 0.28312494], atol=6e-9)
     np.testing.assert_allclose(optimum.value, [264.57348, 7.72189008, 0.29614553], rtol=2e-8)
