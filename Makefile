@@ -39,4 +39,4 @@ $(VENV)/.installed-test: pyproject.toml | $(BIN)/python
 	@touch $@ $(VENV)/.installed
 
 clean:
-	rm -rf $(VENV) .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $${XDG_CACHE_HOME:-$$HOME/.cache}/jaxmarl build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

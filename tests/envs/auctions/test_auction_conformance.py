@@ -21,7 +21,9 @@ def test_every_payment_rule_is_registered():
     [
         ("first_price_auction", {"prior": "affiliated", "num_bid_levels": 5, "tie_rule": "random", "num_agents": 3}),
         ("all_pay_auction", {"prior": "truncated_normal", "num_bid_levels": 4, "tie_rule": "lose"}),
-        ("war_of_attrition", {"prior": "bernoulli_weights", "max_bid": float("inf")}),
+        pytest.param(
+            "war_of_attrition", {"prior": "bernoulli_weights", "max_bid": float("inf")}, marks=pytest.mark.slow
+        ),
     ],
 )
 def test_variants_keep_the_contract(name, static):
@@ -38,6 +40,7 @@ def test_extreme_numbers_keep_observations_and_rewards_finite():
     check_env(env, params, corners=corners)
 
 
+@pytest.mark.slow
 def test_gradients_through_the_smoothed_allocation_are_right():
     env = SealedBidAuction("second_price", 3, smooth=True)
     params = env.default_params

@@ -204,6 +204,7 @@ def test_benchmarks_are_absent_where_theory_is_silent():
     assert set(env.benchmarks(params)) == {"bid"}
 
 
+@pytest.mark.slow
 def test_drawn_ties_of_discrete_bids_keep_the_contract():
     env, params = auction("mcafee", 3, 2, tie_rule="random", num_bid_levels=5)
     check_env(env, params)

@@ -179,6 +179,7 @@ def test_ties_are_split_or_drawn():
         np.testing.assert_array_equal(allocation, [locals_win, locals_win, 1 - locals_win])
 
 
+@pytest.mark.slow
 def test_discrete_bids_keep_the_contract():
     check_registered("local_local_global_auction", payment="first_price", num_bid_levels=5, tie_rule="random")
 

@@ -192,6 +192,7 @@ def test_benchmarks_are_absent_where_theory_is_silent():
     np.testing.assert_allclose(env.benchmarks(double)["utility"], 4 / 3, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_drawn_ties_and_few_bidders_keep_the_contract():
     static = {"payment": "vickrey", "num_agents": 3, "num_units": 3, "demand": 2, "tie_rule": "random"}
     env, params = make("multi_unit_auction", **static)

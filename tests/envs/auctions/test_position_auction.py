@@ -170,6 +170,7 @@ def test_benchmarks_name_what_they_are():
     assert env.benchmarks(params) == {}
 
 
+@pytest.mark.slow
 def test_discrete_bids_and_more_slots_than_bidders_keep_the_contract():
     static = {"payment": "vcg", "num_agents": 3, "num_slots": 5, "tie_rule": "random", "num_bid_levels": 4}
     env, params = make("position_auction", **static)
