@@ -27,6 +27,11 @@ from jaxmarl.envs.pricing.reference_pricing import (
     ReferencePricingParams,
     ReferencePricingState,
 )
+from jaxmarl.envs.pricing.sequential_pricing import (
+    SequentialPricing,
+    SequentialPricingParams,
+    SequentialPricingState,
+)
 
 __all__ = [
     "CapacityBertrand",
@@ -46,6 +51,9 @@ __all__ = [
     "ReferencePricing",
     "ReferencePricingParams",
     "ReferencePricingState",
+    "SequentialPricing",
+    "SequentialPricingParams",
+    "SequentialPricingState",
     "Stackelberg",
     "bertrand_nash",
     "best_responses",
