@@ -1,0 +1,159 @@
+"""Periods a second of Q-learning firms: all sessions at once, against one compiled session, NumPy, and a loop in C.
+
+    python scripts/bench/pricing.py [--sessions 1 16 64 256] [--updates 10] [--smoke]
+
+Two firms, 15 prices, α = 0.15, exploring with probability 0.1. Rows count periods of all sessions together, random
+numbers included, after compilation. The NumPy loop steps 64 sessions together, row by row as a careful user would
+write it; the C loop (where a compiler is found) plays one session in a row after another on one core, with a 64-bit
+linear congruential generator: it is what a processor can do, and what the published study was made with in kind.
+"""
+
+import argparse
+import ctypes
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from jaxmarl.envs.pricing import LogitPricing
+from jaxmarl.learners import RepeatedQConfig, repeated_q
+from jaxmarl.learners.repeated_q import initial_q, joint_table
+
+M, ALPHA, DELTA, EPSILON = 15, 0.15, 0.95, 0.1
+
+C_SOURCE = r"""
+#include <stdint.h>
+enum { M = 15, S = 225 };
+static inline uint32_t draw(uint64_t *x) { *x = *x * 6364136223846793005ULL + 1442695040888963407ULL; return *x >> 32; }
+static inline int best(const float *row) {
+  int a = 0;
+  for (int i = 1; i < M; i++) if (row[i] > row[a]) a = i;
+  return a;
+}
+long play(float *q, const float *pay, long periods, float alpha, float delta, double epsilon, uint64_t seed) {
+  uint32_t limit = epsilon * 4294967295.0;
+  long stable = 0;
+  int s = 0;
+  for (long t = 0; t < periods; t++) {
+    float *row[2] = {q + (s * 2) * M, q + (s * 2 + 1) * M};
+    int greedy[2], act[2];
+    for (int i = 0; i < 2; i++) {
+      greedy[i] = best(row[i]);
+      act[i] = draw(&seed) < limit ? (int)(((uint64_t)draw(&seed) * M) >> 32) : greedy[i];
+    }
+    int next = act[0] * M + act[1];
+    float target[2];
+    for (int i = 0; i < 2; i++) {
+      const float *ahead = q + (next * 2 + i) * M;
+      target[i] = pay[next * 2 + i] + delta * ahead[best(ahead)];
+    }
+    int changed = 0;
+    for (int i = 0; i < 2; i++) {
+      row[i][act[i]] += alpha * (target[i] - row[i][act[i]]);
+      changed |= best(row[i]) != greedy[i];
+    }
+    stable = changed ? 0 : stable + 1;
+    s = next;
+  }
+  return stable;
+}
+"""
+
+
+def jax_rate(payoffs, sessions: int, updates: int) -> float:
+    """Periods a second of `repeated_q`."""
+    config = RepeatedQConfig(steps_per_update=1000)
+    learner = repeated_q(payoffs, ALPHA, 0.0, config, epsilon=EPSILON, num_sessions=sessions)
+    update = jax.jit(learner.update, donate_argnums=0)
+    state, _ = update(learner.init(jax.random.key(0)))
+    jax.block_until_ready(state.q)
+    start = time.perf_counter()
+    for _ in range(updates):
+        state, _ = update(state)
+    jax.block_until_ready(state.q)
+    return updates * config.steps_per_update * sessions / (time.perf_counter() - start)
+
+
+def numpy_rate(payoffs, sessions: int, periods: int) -> float:
+    """Periods a second of a NumPy loop over periods that steps all sessions together."""
+    rng, table = np.random.default_rng(0), np.asarray(joint_table(payoffs))
+    q = np.tile(np.asarray(initial_q(payoffs, DELTA)), (sessions, M * M, 1, 1))
+    lane, firm = np.arange(sessions)[:, None], np.arange(2)
+    history, stable = np.zeros(sessions, int), np.zeros(sessions, int)
+    start = time.perf_counter()
+    for _ in range(periods):
+        greedy = q[lane[:, 0], history].argmax(-1)
+        explores = rng.random((sessions, 2)) < EPSILON
+        action = np.where(explores, rng.integers(0, M, (sessions, 2)), greedy)
+        following = action[:, 0] * M + action[:, 1]
+        target = table[following] + DELTA * q[lane[:, 0], following].max(-1)
+        cell = lane, history[:, None], firm, action
+        q[cell] += ALPHA * (target - q[cell])
+        changed = (q[lane[:, 0], history].argmax(-1) != greedy).any(-1)
+        stable, history = np.where(changed, 0, stable + 1), following
+    return periods * sessions / (time.perf_counter() - start)
+
+
+def c_rate(payoffs, periods: int) -> float | None:
+    """Periods a second of the C loop, or None where there is no compiler."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        source, library = Path(folder) / "play.c", Path(folder) / "play.so"
+        source.write_text(C_SOURCE)
+        command = [compiler, "-O3", "-march=native", "-shared", "-fPIC", str(source), "-o", str(library)]
+        subprocess.run(command, check=True)
+        play = ctypes.CDLL(str(library)).play
+        play.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_long, *[ctypes.c_float] * 2]
+        play.argtypes += [ctypes.c_double, ctypes.c_uint64]
+        q = np.tile(np.asarray(initial_q(payoffs, DELTA), np.float32), (M * M, 1, 1))
+        table = np.ascontiguousarray(joint_table(payoffs), np.float32)
+        start = time.perf_counter()
+        play(q.ctypes.data, table.ctypes.data, periods, ALPHA, DELTA, EPSILON, 1)
+        return periods / (time.perf_counter() - start)
+
+
+def best_of(measure: Callable[[], float | None], repeats: int) -> float | None:
+    """The best of a few measurements, since other work on the machine only slows them."""
+    rates = [measure() for _ in range(repeats)]
+    return None if rates[0] is None else max(rate for rate in rates if rate is not None)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--sessions", type=int, nargs="+", default=[1, 16, 64, 256])
+    parser.add_argument("--updates", type=int, default=10, help="of 1000 periods each")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--smoke", action="store_true")
+    args = parser.parse_args()
+    if args.smoke:
+        args.sessions, args.updates, args.repeats = [2], 1, 1
+    env = LogitPricing(num_prices=M)
+    payoffs = env.stage_payoffs(env.default_params)
+    rows: list[tuple[str, float | None]] = [
+        (f"jaxmarl, {n} sessions", best_of(lambda n=n: jax_rate(payoffs, n, args.updates), args.repeats))  # type: ignore[misc]
+        for n in args.sessions
+    ]
+    rows.append(("NumPy, 64 sessions", best_of(lambda: numpy_rate(payoffs, 64, 200 * args.updates), args.repeats)))
+    rows.append(("NumPy, 1 session", best_of(lambda: numpy_rate(payoffs, 1, 200 * args.updates), args.repeats)))
+    rows.append(("C, 1 session", best_of(lambda: c_rate(payoffs, 100_000 * args.updates), args.repeats)))
+
+    from rich.console import Console
+    from rich.table import Table
+
+    device = f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores"
+    table = Table("", "million periods/s", title=f"Q-learning firms ({device}; jax {jax.__version__})")
+    for name, rate in rows:
+        table.add_row(name, "no compiler" if rate is None else f"{rate / 1e6:.3f}")
+    Console(width=100).print(table)
+
+
+if __name__ == "__main__":
+    main()
