@@ -123,7 +123,7 @@ class LogitPricing(Environment[LogitPricingState, LogitPricingParams]):
     stochastic_demand: bool = False
     layout: str = "prices"
 
-    differentiable_params = ("cost", "differentiation")  # and the others: two of them are enough to check
+    differentiable_params = ("cost",)  # and all others, but each is costly to check
 
     def __post_init__(self):
         require_int("num_agents", self.num_agents, 2)

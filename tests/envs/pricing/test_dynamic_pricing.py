@@ -34,15 +34,16 @@ def test_values_and_prices(demand):
 
 
 def test_values_at_extremes():
-    assert optimal_values(jnp.float32(0.0), 3).tolist() == [0, 0, 0, 0]
-    assert np.isfinite(optimal_values(jnp.float32(1e6), 300)).all()
-    slope = jax.grad(lambda demand: optimal_values(demand, 3)[-1])
-    assert np.isfinite(slope(jnp.float32(0.0)))
-    # what a little more time is worth is the rate of revenue at the optimal price, less the unit's own value
-    price = optimal_prices(jnp.float32(20.0), 5)[-1]
-    np.testing.assert_allclose(
-        jax.grad(lambda demand: optimal_values(demand, 5)[-1])(jnp.float32(20.0)), jnp.exp(-price), rtol=1e-5
+    values_and_slope = jax.jit(
+        lambda demand: (optimal_values(demand, 5), jax.grad(lambda x: optimal_values(x, 5)[-1])(demand))
     )
+    values, slope = values_and_slope(jnp.float32(0.0))
+    assert values.tolist() == [0] * 6
+    assert np.isfinite(slope)
+    assert np.isfinite(values_and_slope(jnp.float32(1e30))[0]).all()
+    # more demand is worth the sales at the optimal price, each for 1 more than the unit's own value
+    values, slope = values_and_slope(jnp.float32(20.0))
+    np.testing.assert_allclose(slope, jnp.exp(-(1 + values[5] - values[4])), rtol=1e-5)
 
 
 def test_bounds_and_fixed_prices():
