@@ -2,9 +2,12 @@
 
 from jaxmarl.envs.markets.battery import BatteryParams, ImbalanceBattery, PriceModel
 from jaxmarl.envs.markets.battery_optimum import load_prices, perfect_foresight, risk_objective
-from jaxmarl.envs.markets.call_market import CallMarket, CallMarketParams
+from jaxmarl.envs.markets.continuous_double_auction import (
+    ContinuousDoubleAuction,
+    ContinuousDoubleAuctionParams,
+    zero_intelligence,
+)
 from jaxmarl.envs.markets.crypto_market_making import CryptoMarketMaking
-from jaxmarl.envs.markets.double_auction import ContinuousDoubleAuction, DoubleAuctionParams, zero_intelligence
 from jaxmarl.envs.markets.glosten_milgrom import GlostenMilgrom, GlostenMilgromParams, zero_profit_quotes
 from jaxmarl.envs.markets.kyle import Kyle, KyleParams, kyle_equilibrium
 from jaxmarl.envs.markets.market_making import MarketMaking, MarketMakingParams
@@ -14,11 +17,9 @@ from jaxmarl.envs.markets.zero_intelligence_book import BookParams, ZeroIntellig
 __all__ = [
     "BatteryParams",
     "BookParams",
-    "CallMarket",
-    "CallMarketParams",
     "ContinuousDoubleAuction",
+    "ContinuousDoubleAuctionParams",
     "CryptoMarketMaking",
-    "DoubleAuctionParams",
     "GlostenMilgrom",
     "GlostenMilgromParams",
     "ImbalanceBattery",

@@ -15,20 +15,19 @@ from jaxmarl.core.environment import Environment
 from jaxmarl.core.policy import Policy
 from jaxmarl.core.registry import register
 from jaxmarl.core.spaces import Box
-from jaxmarl.envs.markets.call_market import max_surplus
 
 NOBODY = -1
 
 
 @struct.dataclass
-class DoubleAuctionParams:
+class ContinuousDoubleAuctionParams:
     """`values [N, U]`: what each unit is worth to a buyer (they come first), or costs a seller, in order of trading."""
 
     values: Float[Array, "N U"]
 
 
 @struct.dataclass
-class DoubleAuctionState:
+class ContinuousDoubleAuctionState:
     """State of the session.
 
     Attributes:
@@ -50,7 +49,7 @@ class DoubleAuctionState:
 
 @register("continuous_double_auction")
 @dataclass(frozen=True)
-class ContinuousDoubleAuction(Environment[DoubleAuctionState, DoubleAuctionParams]):
+class ContinuousDoubleAuction(Environment[ContinuousDoubleAuctionState, ContinuousDoubleAuctionParams]):
     """At every step one trader with units left, drawn with equal chances, sends a price; crossing quotes trade at once.
 
     An order that reaches the other side's best quote trades one unit at that quote, and then both quotes are cleared;
@@ -94,7 +93,7 @@ class ContinuousDoubleAuction(Environment[DoubleAuctionState, DoubleAuctionParam
         return self.num_steps
 
     @property
-    def default_params(self) -> DoubleAuctionParams:
+    def default_params(self) -> ContinuousDoubleAuctionParams:
         """Values fall evenly from 3/4 of the largest price to 3/10 of it, costs rise from 1/4 to 7/10; each in turn."""
         units = np.arange(self.num_units)
 
@@ -103,18 +102,18 @@ class ContinuousDoubleAuction(Environment[DoubleAuctionState, DoubleAuctionParam
             return first + (last - first) * rank / max(traders * self.num_units - 1, 1)
 
         values, costs = ladder(0.75, 0.3, self.num_buyers), ladder(0.25, 0.7, self.num_sellers)
-        return DoubleAuctionParams(jnp.asarray(self.max_price * np.concatenate([values, costs]), float))
+        return ContinuousDoubleAuctionParams(jnp.asarray(self.max_price * np.concatenate([values, costs]), float))
 
-    def validate(self, params: DoubleAuctionParams) -> None:
+    def validate(self, params: ContinuousDoubleAuctionParams) -> None:
         values, shape = np.asarray(params.values), (self.num_agents, self.num_units)
         require(values.shape[-2:] == shape, "values", values.shape, f"of shape {list(shape)}")
         within = bool(((values >= 0) & (values <= self.max_price)).all())
         require(within, "values", values.tolist(), f"between 0 and max_price {self.max_price}")
 
-    def action_space(self, params: DoubleAuctionParams) -> Box:
+    def action_space(self, params: ContinuousDoubleAuctionParams) -> Box:
         return Box(0.0, self.max_price)
 
-    def observation_space(self, params: DoubleAuctionParams) -> Box:
+    def observation_space(self, params: ContinuousDoubleAuctionParams) -> Box:
         return Box(0.0, math.inf, (6,))
 
     @property
@@ -125,21 +124,25 @@ class ContinuousDoubleAuction(Environment[DoubleAuctionState, DoubleAuctionParam
     def _buyer(self) -> Bool[Array, " N"]:
         return jnp.arange(self.num_agents) < self.num_buyers
 
-    def initial(self, chance, params: DoubleAuctionParams) -> DoubleAuctionState:
+    def initial(self, chance, params: ContinuousDoubleAuctionParams) -> ContinuousDoubleAuctionState:
         zero = jnp.zeros((), params.values.dtype)
         nobody = jnp.full(2, NOBODY, jnp.int32)
         traded = jnp.zeros(self.num_agents, jnp.int32)
-        return DoubleAuctionState(jnp.zeros((), jnp.int32), traded, self._no_quotes(zero), nobody, zero, zero)
+        return ContinuousDoubleAuctionState(jnp.zeros((), jnp.int32), traded, self._no_quotes(zero), nobody, zero, zero)
 
     def _no_quotes(self, zero: Array) -> Float[Array, " 2"]:
         return jnp.stack([zero, zero + self.max_price])
 
-    def _next_values(self, state: DoubleAuctionState, params: DoubleAuctionParams) -> Float[Array, " N"]:
+    def _next_values(
+        self, state: ContinuousDoubleAuctionState, params: ContinuousDoubleAuctionParams
+    ) -> Float[Array, " N"]:
         """Value or cost of everyone's next unit, 0 for those who have finished."""
         this = jnp.arange(self.num_units) == state.traded[:, None]
         return jnp.sum(jnp.where(this, params.values, 0.0), axis=1)
 
-    def transition(self, state: DoubleAuctionState, action: Array, chance, params: DoubleAuctionParams):
+    def transition(
+        self, state: ContinuousDoubleAuctionState, action: Array, chance, params: ContinuousDoubleAuctionParams
+    ):
         active = state.traded < self.num_units
         index = jnp.arange(self.num_agents)
         # the k-th active trader, k uniform
@@ -162,7 +165,7 @@ class ContinuousDoubleAuction(Environment[DoubleAuctionState, DoubleAuctionParam
         gains = jnp.where(party, jnp.where(self._buyer, values - deal, deal - values), 0.0)
         quote = jnp.where(trade, self._no_quotes(jnp.zeros_like(deal)), jnp.where(improves, price, quote))
         quoter = jnp.where(trade, NOBODY, jnp.where(improves, trader, quoter))
-        state = DoubleAuctionState(
+        state = ContinuousDoubleAuctionState(
             state.step + 1,
             state.traded + party.astype(jnp.int32),
             quote,
@@ -179,14 +182,16 @@ class ContinuousDoubleAuction(Environment[DoubleAuctionState, DoubleAuctionParam
         }
         return state, gains, state.step >= self.num_steps, info
 
-    def observe(self, state: DoubleAuctionState, params: DoubleAuctionParams) -> Float[Array, "N 6"]:
+    def observe(
+        self, state: ContinuousDoubleAuctionState, params: ContinuousDoubleAuctionParams
+    ) -> Float[Array, "N 6"]:
         left = self.num_units - state.traded
         public = jnp.stack([*state.quote, state.step / self.num_steps])
         own = jnp.stack([self._next_values(state, params), self._buyer, left], axis=1, dtype=jnp.float32)
         shown = jnp.broadcast_to(public.astype(jnp.float32), (self.num_agents, 3))
         return jnp.concatenate([own, shown], axis=1)
 
-    def benchmarks(self, params: DoubleAuctionParams) -> dict[str, Any]:
+    def benchmarks(self, params: ContinuousDoubleAuctionParams) -> dict[str, Any]:
         """`max_surplus`, and the policies `zi_c` and `zi_u` of `zero_intelligence` (unused params)."""
         values, costs = np.asarray(params.values)[: self.num_buyers], np.asarray(params.values)[self.num_buyers :]
         return {
@@ -208,3 +213,10 @@ def zero_intelligence(max_price: float, constrained: bool) -> Policy:
         return low + (high - low) * chance, memory
 
     return Policy(lambda chance: (), act, act_chance=Uniform(), name="zi_c" if constrained else "zi_u")
+
+
+def max_surplus(values: Float[Array, " n_b"], costs: Float[Array, " n_s"]) -> Float[Array, ""]:
+    """Largest total gain from trade of units with these values and costs."""
+    pairs = min(len(values), len(costs))
+    gaps = jnp.sort(values, descending=True)[:pairs] - jnp.sort(costs)[:pairs]
+    return jnp.sum(jnp.maximum(gaps, 0.0))
