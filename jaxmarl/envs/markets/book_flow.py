@@ -19,7 +19,6 @@ from jaxmarl.envs.markets.order_book import (
     Message,
     OrderBook,
     Report,
-    best_prices,
     prefix_sum,
 )
 
@@ -64,37 +63,34 @@ class Flow:
         return Uniform((3,))
 
     def event(
-        self, book: OrderBook, fallback: Int32[Array, " 2"], order: Int32[Array, ""], chance: Array, params: FlowParams
+        self, book: OrderBook, best: Int32[Array, " 2"], order: Int32[Array, ""], chance: Array, params: FlowParams
     ) -> tuple[Message, Float[Array, ""]]:
         """The next message, and the mean time that passes until it.
 
         Args:
             book: as it stands.
-            fallback: `[2]`, best bid and ask to measure distances from where a side is empty.
+            best: `[2]`, best bid and ask; where a side is empty, a price to measure distances from.
             order: identifier of a limit order, should it be one.
             chance: as `chance` declares.
             params: rates.
         """
         which, side_unit, pick = chance
-        background = (book.quantity > 0) & (book.owner == NOBODY)
+        background = ((book.quantity > 0) & (book.owner == NOBODY)).reshape(-1)
+        upto = prefix_sum(background.astype(jnp.int32))
         total = 2 * params.take_rate + 2 * jnp.sum(params.limit_rates)
-        cancels = params.cancel_rate * jnp.sum(background)
-        rate = total + cancels
+        rate = total + params.cancel_rate * upto[-1]
         point = which * rate
         cumulative = 2 * params.take_rate + 2 * jnp.cumsum(params.limit_rates)
         is_take, is_cancel = point < 2 * params.take_rate, point >= total
         distance = 1 + jnp.sum(point >= cumulative, dtype=jnp.int32)
         side = jnp.where(side_unit < 0.5, BUY, SELL).astype(jnp.int32)
-        best = best_prices(book, fallback)
         limit = jnp.where(side == BUY, best[SELL] - distance, best[BUY] + distance)
         extreme = jnp.where(side == BUY, MAX_PRICE, -MAX_PRICE)
-        # the k-th background order of both sides, k uniform, read off by a mask: gathers are slow in a batch
-        rows = background.reshape(-1).astype(jnp.int32)
-        rank = prefix_sum(rows) - rows
-        chosen = background.reshape(-1) & (rank == jnp.floor(pick * jnp.sum(rows)).astype(jnp.int32))
-        chosen = chosen.reshape(background.shape)
-        cancelled, cancel_price = (jnp.sum(jnp.where(chosen, x, 0), dtype=jnp.int32) for x in (book.order, book.price))
-        cancel_side = jnp.any(chosen[SELL]).astype(jnp.int32)
+        # the row of the k-th background order of both sides, k uniform
+        row = jnp.sum(upto <= jnp.floor(pick * upto[-1]).astype(jnp.int32), dtype=jnp.int32)
+        cancel_side = (row >= book.order.shape[1]).astype(jnp.int32)
+        cancelled, cancel_key = (x.reshape(-1).at[row].get(mode="clip") for x in (book.order, book.key))
+        cancel_price = jnp.where(cancel_side == BUY, -cancel_key, cancel_key)
         kind = jnp.where(is_take, TAKE, jnp.where(is_cancel, CANCEL, LIMIT))
         message = Message.of(
             kind,

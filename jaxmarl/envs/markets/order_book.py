@@ -127,8 +127,9 @@ def apply_message(book: OrderBook, message: Message) -> tuple[OrderBook, Report]
     other_key, resting = book.key[other], book.quantity[other]
     available = jnp.where(other_key <= -key, resting, 0)
     wanted = jnp.where((kind == LIMIT) | (kind == TAKE), message.quantity, 0)
-    fill = jnp.clip(wanted - (prefix_sum(available) - available), 0, available)
-    filled = jnp.sum(fill, dtype=jnp.int32)
+    upto = prefix_sum(available)
+    fill = jnp.clip(wanted - (upto - available), 0, available)
+    filled = jnp.minimum(wanted, upto[-1])
     rest = jnp.where(kind == LIMIT, message.quantity - filled, 0)
     named = (book.order[side] == message.order) & (kind == CANCEL)
     cancelled = jnp.where(named, jnp.minimum(book.quantity[side], message.quantity), 0)

@@ -224,10 +224,7 @@ class ZeroIntelligenceBook(Environment[BookState, BookParams]):
             jnp.zeros(()),
             jnp.zeros(self.num_agents),
         )
-        if not self.warm_up:
-            return state
-        state, _ = self._background(state, chance, params)
-        return replace(state, time=jnp.zeros(()))
+        return self._warmed(state, chance, params) if self.warm_up else state
 
     def instruction(self, action: Array, best: Int32[Array, " 2"], held: Int32[Array, ""]) -> Instruction:
         """What an agent's action tells the market to do, given the best prices without its own quotes."""
@@ -246,7 +243,7 @@ class ZeroIntelligenceBook(Environment[BookState, BookParams]):
     ) -> tuple[BookState, Events]:
         """The state after every agent has requoted, in an order by lot, and the background's events."""
         lots, units = chance
-        agents = jnp.repeat(jnp.argsort(lots), _PARTS).astype(jnp.int32)
+        agents = jnp.repeat(jnp.argsort(lots), _PARTS, total_repeat_length=self.num_agents * _PARTS).astype(jnp.int32)
         parts = jnp.asarray(np.tile(np.arange(_PARTS), self.num_agents), jnp.int32)
         fallback = state.reference
 
@@ -268,6 +265,19 @@ class ZeroIntelligenceBook(Environment[BookState, BookParams]):
             return self._send(state, message, params)
 
         return jax.lax.scan(turn, state, chance)
+
+    @partial(jax.jit, static_argnums=0)
+    def _warmed(self, state: BookState, chance, params: BookParams) -> BookState:
+        """The state after events of the background in which nobody has an account."""
+
+        def turn(carry, units):
+            book, reference, order = carry
+            message, _ = self.flow.event(book, reference, order, units, params.flow)
+            book, _ = apply_message(book, message)
+            return (book, best_prices(book, reference), order + 1), ()
+
+        (book, reference, order), _ = jax.lax.scan(turn, (state.book, state.reference, state.next_order), chance)
+        return replace(state, book=book, reference=reference, next_order=order)
 
     def _send(self, state: BookState, message: Message, params: BookParams) -> tuple[BookState, Events]:
         """The state after a message, with the accounts of those who traded."""

@@ -33,9 +33,9 @@ def book():
 def test_events_come_at_their_rates(book):
     """Shares of each kind, side, distance and cancelled order in 40 000 draws, against the rates."""
     flow = Flow(num_distances=4)
-    params = flow.default_params
+    params, best = flow.default_params, ob.best_prices(book)
     chances = draw(repeat(flow.chance, 40_000), jax.random.key(0))
-    event = jax.jit(jax.vmap(lambda c: flow.event(book, jnp.array([0, 1]), jnp.int32(77), c, params)))
+    event = jax.jit(jax.vmap(lambda c: flow.event(book, best, jnp.int32(77), c, params)))
     message, waited = jax.tree.map(np.asarray, event(chances))
     limits = 1.2 * np.arange(1, 5) ** -0.6
     total = 2 * 0.3 + 2 * limits.sum() + 0.4 * 3  # three background orders rest
