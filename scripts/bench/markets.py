@@ -5,13 +5,17 @@
 Environments of `jaxmarl.envs.markets` and `jaxmarl.envs.liquidity` are taken from the registry and stepped with random
 legal actions in one scan, by a `VectorEnv`; compilation is timed apart. The order book executes one random stream of
 limit, market and cancel messages; the plain Python book is that of the tests, and is left out where they are not there.
+So is JAX-LOB (Frey et al. 2023): `pip install --no-deps jaxlob==0.19`, or name the folder of its unpacked source.
 """
 
 import argparse
+import importlib
 import importlib.util
 import json
 import os
+import sys
 import time
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +32,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="*", help="some of the environments (none: the book alone)")
     parser.add_argument("--repeats", type=int, default=3, help="timed calls; the fastest counts")
     parser.add_argument("--quick", action="store_true", help="fewer steps and at most 1024 instances")
+    parser.add_argument("--jaxlob", type=Path, help="folder of JAX-LOB's unpacked source")
     parser.add_argument("--out", type=Path, help="write the figures to this JSON file")
     args = parser.parse_args()
     if args.quick:
@@ -155,7 +160,7 @@ def book_rows(args: argparse.Namespace, capacity: int = 64) -> list[dict[str, An
         name = f"jaxmarl, {books} book{'s' if books > 1 else ''} at once"
         row = {"name": name, "messages_per_second": books * count / seconds, "compile_seconds": compile_seconds}
         rows.append({**row, "traded": traded, "overflow": overflow})
-    return rows + python_rows(args)
+    return rows + python_rows(args) + peer_rows(args, capacity)
 
 
 def python_rows(args: argparse.Namespace) -> list[dict[str, Any]]:
@@ -176,6 +181,41 @@ def python_rows(args: argparse.Namespace) -> list[dict[str, Any]]:
         traded = sum(lots for row in messages for _, _, lots in book.apply(*row)[0])
         best = min(best, time.perf_counter() - started)
     return [{"name": "plain Python, one book", "messages_per_second": len(messages) / best, "traded": traded}]
+
+
+def peer_rows(args: argparse.Namespace, capacity: int) -> list[dict[str, Any]]:
+    """JAX-LOB on the same streams; immediate-or-cancel orders, which it does not have, become limit orders."""
+    import jax
+    import jax.numpy as jnp
+
+    if args.jaxlob:
+        sys.path.insert(0, str(args.jaxlob))
+    try:
+        peer = importlib.import_module("jaxlob.gymnax_exchange.jaxob.JaxOrderBookArrays")
+    except ImportError as error:
+        print(f"JAX-LOB is left out: {error}")
+        return []
+    # written for a jax whose `where` took its branches by keyword
+    where = lambda condition, x=None, y=None, **kinds: jnp.where(condition, x, y, **kinds)  # noqa: E731
+    vars(peer)["jnp"] = types.SimpleNamespace(**{**vars(jnp), "where": where})
+    rows = []
+    for books, count in ((1, 100_000), (64, 4_000)):
+        count = count // 5 if args.quick else count
+        kind, side, price, quantity, order, owner = np.moveaxis(random_messages(books, count), 1, 0)
+        columns = [np.where(kind == 3, 2, 1), np.where(side == 0, 1, -1), quantity, price, owner, order]
+        messages = jnp.asarray(np.stack([*columns, order, np.zeros_like(order)], axis=-1), jnp.int32)
+
+        def run(messages):
+            sides = jnp.full((2, capacity, 6), -1, jnp.int32)
+            return peer.scan_through_entire_array(messages, (*sides, jnp.full((16, 6), -1, jnp.int32)))
+
+        started = time.perf_counter()
+        compiled = jax.jit(jax.vmap(run)).lower(messages).compile()
+        compile_seconds = time.perf_counter() - started
+        speed = books * count / timed(compiled, (messages,), args.repeats)
+        name = f"JAX-LOB, {books} book{'s' if books > 1 else ''} at once"
+        rows.append({"name": name, "messages_per_second": speed, "compile_seconds": compile_seconds, "traded": ""})
+    return rows
 
 
 def print_tables(environments: list[dict[str, Any]], books: list[dict[str, Any]], device: str) -> None:
