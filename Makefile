@@ -23,6 +23,8 @@ lint: $(VENV)/.installed-test
 bench: $(VENV)/.installed  ## throughput of training; solvers (beside other libraries where the test extras are installed)
 	$(BIN)/python scripts/bench/train_rrps.py
 	$(BIN)/python scripts/bench/solvers.py
+	$(BIN)/python scripts/bench/auctions.py --sizes 1 1024
+	$(BIN)/python scripts/bench/markets.py --quick
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python >= 3.11 is needed: install it, or say make PYTHON=/path/to/python3"; exit 1; }
