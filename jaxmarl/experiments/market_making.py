@@ -1,7 +1,7 @@
 """PPO learns to quote: the market of Avellaneda and Stoikov with a penalty on inventory, against the known optimum."""
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PyTree
 
 from jaxmarl.core.vector import VectorEnv
 from jaxmarl.envs.markets import inventory_quotes
-from jaxmarl.envs.markets.market_making import MarketMaking, MarketMakingParams
+from jaxmarl.envs.markets.market_making import MarketMaking
 from jaxmarl.envs.markets.simulate import simulate
 from jaxmarl.learners.base import Learner, over_seeds
 from jaxmarl.learners.ppo import PPOConfig, ppo
@@ -19,10 +19,10 @@ NUM_UPDATES = 160
 
 
 class Market(NamedTuple):
-    """The environment that is learned, and its numbers."""
+    """The environment that is learned (with a fixed horizon and no masked actions), and its numbers."""
 
-    env: MarketMaking
-    params: MarketMakingParams
+    env: Any
+    params: PyTree
 
 
 class Learned(NamedTuple):
@@ -62,10 +62,18 @@ def config(num_updates: int = NUM_UPDATES) -> PPOConfig:
 
 
 def train(
-    market: Market, key: Array, num_seeds: int = 5, num_updates: int = NUM_UPDATES, num_envs: int = 256
+    market: Market,
+    key: Array,
+    num_seeds: int = 5,
+    num_updates: int = NUM_UPDATES,
+    num_envs: int = 256,
+    settings: PPOConfig | None = None,
 ) -> Learned:
-    """Trains `num_seeds` agents at once for `num_updates` updates of `num_envs` markets and 50 steps each."""
-    learner = ppo(VectorEnv(market.env, num_envs), config(num_updates), market.params)
+    """Trains `num_seeds` agents at once for `num_updates` updates of `num_envs` markets each.
+
+    Settings default to `config(num_updates)`, with which an update takes 50 steps of every market.
+    """
+    learner = ppo(VectorEnv(market.env, num_envs), settings or config(num_updates), market.params)
     seeds = over_seeds(learner, num_seeds)
 
     @jax.jit
