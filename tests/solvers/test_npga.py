@@ -41,18 +41,11 @@ def test_first_price_in_a_short_run(pair):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n", "typical", "worst"), [(2, 0.01, 0.01), (3, 0.01, 0.02), (5, 0.012, 0.03)])
-def test_first_price_over_five_seeds(n, typical, worst):
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_first_price_over_five_seeds(n):
     env = SealedBidAuction("first_price", n)
     results = train(env, env.default_params, NPGAConfig(), 5, (0,) * n)
-    found = distances(results, n, (n - 1) / n)
-    assert np.median(found) < typical
-    # the lowest values hardly ever win against many, and some seeds leave them where noise put them
-    assert found.max() < worst
-    upper = VALUES > 0.4
-    signals = jnp.broadcast_to(jnp.asarray(VALUES)[:, None], (256, n))
-    bids = jax.vmap(lambda result: result.bid_function()(signals)[:, 0])(results)
-    assert np.sqrt(np.mean((np.asarray(bids) - (n - 1) / n * VALUES)[:, upper] ** 2, axis=1)).max() < 0.012
+    assert distances(results, n, (n - 1) / n).max() < 0.01
 
 
 @pytest.mark.slow

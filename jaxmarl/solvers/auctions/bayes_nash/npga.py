@@ -21,12 +21,13 @@ from jaxmarl.solvers.auctions.bayes_nash.sampling import shifted_lattice, signal
 from jaxmarl.solvers.auctions.bayes_nash.signals import signal_law
 
 WORTH_RATE = 0.05  # of the running means that weight signals; weights that saw the same draws would bias bids upwards
+SHARPNESS = 40.0  # of the bend at 0, in units of the largest signal
 # Reduced precision on an accelerator would be louder than the perturbations.
 Dense = functools.partial(nn.Dense, precision="highest")
 
 
 class BidNetwork(nn.Module):
-    """A bid from a signal, both in units of the largest signal. What it puts out below 0 is a bid of 0.
+    """What a bid is made of, from a signal, both in units of the largest signal.
 
     Attributes:
         widths: of the hidden layers, with SELU activations.
@@ -61,15 +62,15 @@ class NPGAConfig:
         widths: of the network's hidden layers.
     """
 
-    num_iterations: int = 1000
+    num_iterations: int = 1200
     num_signals: int = 64
-    num_samples: int = 16
-    num_levels: int = 48
+    num_samples: int = 128
+    num_levels: int = 24
     num_pairs: int = 32
     num_pretraining: int = 500
     learning_rate: float = 2e-3
     perturbation: float | None = None
-    flatness: float = 0.05
+    flatness: float = 0.005
     widths: tuple[int, ...] = (10, 10)
 
     def __post_init__(self):
@@ -150,7 +151,8 @@ def _raw_bid(widths: tuple[int, ...], parameters: Float[Array, " D"], signals: A
 
 
 def _bid(widths: tuple[int, ...], parameters: Float[Array, " D"], signals: Array) -> Array:
-    return nn.relu(_raw_bid(widths, parameters, signals))
+    """Positive whatever the network puts out: where a bid were cut at 0, nothing would ever raise it again."""
+    return nn.softplus(SHARPNESS * _raw_bid(widths, parameters, signals)) / SHARPNESS
 
 
 def _bids(widths: tuple[int, ...], parameters: Float[Array, "N D"], scale: Array, signals: Array) -> Array:
@@ -248,7 +250,7 @@ def _train(
 
 
 def _pretrain(widths: tuple[int, ...], parameters: Float[Array, "G D"], config: NPGAConfig) -> Float[Array, "G D"]:
-    """Regression on the truthful bid, before the cut at 0: a network that only bids 0 would never learn otherwise."""
+    """Regression on the truthful bid, before the bend at 0: a network that starts far below would learn slowly."""
     signals = (jnp.arange(64) + 0.5) / 64
     optimiser = optax.adam(1e-2)
 
