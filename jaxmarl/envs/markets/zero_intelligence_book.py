@@ -297,7 +297,7 @@ class ZeroIntelligenceBook(Environment[BookState, BookParams]):
     def _message(self, action: Array, book: OrderBook, account: Account, reference, agent, part) -> Message:
         """Part 0 and 1 of requoting cancel the bid and the ask that shall change, 2 closes, 3 and 4 send new ones."""
         mine = jnp.arange(self.num_agents) == agent
-        held = jnp.sum(jnp.where(mine, account.inventory, 0))
+        held = jnp.sum(jnp.where(mine, account.inventory, 0), dtype=jnp.int32)
         others = jnp.where(book.owner == agent, 0, book.quantity)
         best = best_prices(replace(book, quantity=others), reference)
         told = self.instruction(jnp.sum(jnp.where(mine, action, 0)), best, held)
