@@ -1,0 +1,1 @@
+"""Social dilemmas in time: iterated matrix games and the Coin Game."""

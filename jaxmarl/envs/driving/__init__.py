@@ -1,0 +1,1 @@
+"""Cars that share a stretch of road: merging and crossing."""

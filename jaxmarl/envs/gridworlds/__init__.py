@@ -1,0 +1,1 @@
+"""Spatial games on a grid: stag hunts, foraging, commons, pursuit."""

@@ -1,0 +1,1 @@
+"""Marketplaces of sellers and buyers with scripted sides: price crashes, lemons, two-sided search."""

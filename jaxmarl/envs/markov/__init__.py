@@ -1,0 +1,1 @@
+"""Tabular Markov games as environments, and small environments as tables."""
