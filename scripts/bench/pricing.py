@@ -23,7 +23,8 @@ import numpy as np
 
 from jaxmarl.envs.pricing import LogitPricing
 from jaxmarl.learners import RepeatedQConfig, repeated_q
-from jaxmarl.learners.repeated_q import initial_q, joint_table
+from jaxmarl.learners.repeated_q import joint_table
+from jaxmarl.learners.sessions import initial_q
 
 M, ALPHA, DELTA, EPSILON = 15, 0.15, 0.95, 0.1
 

@@ -28,7 +28,8 @@ from jaxmarl.core.files import replace_file
 from jaxmarl.envs.pricing import LogitPricing
 from jaxmarl.learners import RepeatedQConfig, repeated_q, run_until_stable
 from jaxmarl.learners.greedy_play import cycle_mean, deviate, limit_cycle, profit_gain
-from jaxmarl.learners.repeated_q import is_stable, joint_table
+from jaxmarl.learners.repeated_q import joint_table
+from jaxmarl.learners.sessions import is_stable
 
 ALPHA, BETA = 0.15, 4e-6
 ALPHAS = (0.05, 0.1, 0.15, 0.2, 0.25)

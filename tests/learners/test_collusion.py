@@ -11,7 +11,8 @@ import jaxmarl
 from jaxmarl.games import NormalFormGame, pure_equilibria
 from jaxmarl.learners import RepeatedQConfig, repeated_q, run_until_stable
 from jaxmarl.learners.greedy_play import cycle_mean, deviate, greedy_values, limit_cycle, profit_gain
-from jaxmarl.learners.repeated_q import RepeatedQState, greedy_actions, initial_q, is_stable, joint_table, play
+from jaxmarl.learners.repeated_q import joint_table, play
+from jaxmarl.learners.sessions import SessionState, greedy_actions, initial_q, is_stable
 from jaxmarl.testing import check_policy
 
 # of the duopoly with 15 prices, whatever the history
@@ -54,7 +55,7 @@ def test_periods_against_a_plain_loop(n, memory):
     states = actions ** (n * memory)
     q = rng.normal(size=(sessions, states, n, actions)).astype(np.float32)
     zeros = jnp.zeros(sessions, jnp.int32)
-    state = RepeatedQState(jnp.asarray(q), jnp.array([0, states - 1]), zeros + jnp.array([0, 7]), zeros, ())
+    state = SessionState(jnp.asarray(q), jnp.array([0, states - 1]), zeros + jnp.array([0, 7]), zeros, ())
     drawn = rng.random((periods, sessions, n), np.float32), rng.integers(0, actions, (periods, sessions, n), np.int32)
     settings = {name: rng.uniform(0.1, 0.5, (sessions, n)).astype(np.float32) for name in ("step_size", "epsilon")}
     settings["decay"] = rng.uniform(0, 0.05, (sessions, n)).astype(np.float32)

@@ -4,7 +4,6 @@ The mover reacts to the rival's standing price, and its own price then stands fo
 `[m, m]` of reactions: row j has the probabilities of the prices set against a rival's price j. Both firms use the same.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -61,14 +60,7 @@ def edgeworth_cycle(discount: float) -> Matrix:
     Raises:
         ValueError: a discount factor at which this is no equilibrium.
     """
-
-    def reactions(at_one: float) -> Matrix:
-        pure = _pure([5, 0, 1, 2, 3, 4, 4])
-        pure[1] = 0.0
-        pure[1, [0, 5]] = at_one, 1 - at_one
-        return pure
-
-    return _indifferent(reactions, discount, 1, (0, 5))
+    return _mixed_at_one([5, 0, 1, 2, 3, 4, 4], (0, 5), discount)
 
 
 def focal_price(discount: float) -> Matrix:
@@ -77,26 +69,21 @@ def focal_price(discount: float) -> Matrix:
     Raises:
         ValueError: a discount factor at which this is no equilibrium.
     """
-
-    def reactions(at_one: float) -> Matrix:
-        pure = _pure([3, 1, 1, 3, 3, 3, 3])
-        pure[1] = 0.0
-        pure[1, [1, 3]] = at_one, 1 - at_one
-        return pure
-
-    return _indifferent(reactions, discount, 1, (1, 3))
+    return _mixed_at_one([3, 1, 1, 3, 3, 3, 3], (1, 3), discount)
 
 
-def _pure(prices: list[int]) -> Matrix:
-    return np.eye(len(prices))[prices]
+def _mixed_at_one(prices: list[int], mixed: tuple[int, int], discount: float) -> Matrix:
+    """Reactions `prices`, but a mixture of two against price 1, such that both are worth the same there (bisection)."""
 
-
-def _indifferent(reactions: Callable[[float], Matrix], discount: float, at: int, prices: tuple[int, int]) -> Matrix:
-    """The mixing probability at which both prices are worth the same there (bisection)."""
+    def reactions(probability: float) -> Matrix:
+        found = np.eye(len(prices))[prices]
+        found[1] = 0.0
+        found[1, list(mixed)] = probability, 1 - probability
+        return found
 
     def advantage(probability: float) -> float:
-        action = alternating_values(reactions(probability), discount).action[at]
-        return float(action[prices[0]] - action[prices[1]])
+        action = alternating_values(reactions(probability), discount).action[1]
+        return float(action[mixed[0]] - action[mixed[1]])
 
     low, high = 0.0, 1.0
     signs = np.sign(advantage(low)), np.sign(advantage(high))

@@ -97,9 +97,7 @@ class SequentialPricing(Environment[SequentialPricingState, SequentialPricingPar
     def transition(self, state: SequentialPricingState, action: Int32[Array, " 2"], chance, params: Any):
         moves = jnp.arange(2) == state.t % 2
         standing = jnp.where(moves, action, state.standing).astype(jnp.int32)
-        prices = standing / jnp.float32(self.num_prices - 1)
-        share = (jnp.sign(standing[::-1] - standing) + 1) / 2
-        reward = params.demand * prices * (1 - prices) * share
+        prices, reward = self._profits(standing, params)
         return SequentialPricingState(state.t + 1, standing), reward, jnp.zeros((), bool), {"prices": prices}
 
     def truncated(self, state: SequentialPricingState, params: SequentialPricingParams):
@@ -113,6 +111,17 @@ class SequentialPricing(Environment[SequentialPricingState, SequentialPricingPar
         prices = state.standing / jnp.float32(self.num_prices - 1)
         moves = (jnp.arange(2) == state.t % 2).astype(jnp.float32)
         return jnp.stack([prices[::-1], prices, moves], axis=1)
+
+    def stage_payoffs(self, params: SequentialPricingParams) -> Float[Array, "2 m m"]:
+        """Profits of one period in which these two prices stand."""
+        standing = jnp.moveaxis(jnp.indices((self.num_prices, self.num_prices)), 0, -1)
+        return jnp.moveaxis(self._profits(standing, params)[1], -1, 0)
+
+    def _profits(self, standing: Int32[Array, "*batch 2"], params: SequentialPricingParams):
+        """Prices and profits of both firms in one period."""
+        prices = standing / jnp.float32(self.num_prices - 1)
+        share = (jnp.sign(standing[..., ::-1] - standing) + 1) / 2
+        return prices, params.demand * prices * (1 - prices) * share
 
     def benchmarks(self, params: SequentialPricingParams) -> dict[str, Any]:
         """`edgeworth_cycle` and `focal_price`: reactions `[7, 7]` of Markov-perfect equilibria, `..._profit` theirs.
