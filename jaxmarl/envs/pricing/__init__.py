@@ -27,6 +27,8 @@ from jaxmarl.envs.pricing.reference_pricing import (
     ReferencePricingParams,
     ReferencePricingState,
 )
+from jaxmarl.envs.pricing.retail_catalogue import RetailGraphParams, read_online_retail, synthetic_catalogue
+from jaxmarl.envs.pricing.retail_graph import RetailGraph, RetailGraphState, jain_index
 from jaxmarl.envs.pricing.sequential_pricing import (
     SequentialPricing,
     SequentialPricingParams,
@@ -51,14 +53,20 @@ __all__ = [
     "ReferencePricing",
     "ReferencePricingParams",
     "ReferencePricingState",
+    "RetailGraph",
+    "RetailGraphParams",
+    "RetailGraphState",
     "SequentialPricing",
     "SequentialPricingParams",
     "SequentialPricingState",
     "Stackelberg",
     "bertrand_nash",
     "best_responses",
+    "jain_index",
     "joint_monopoly",
     "logit_pricing_params",
     "logit_shares",
     "logit_surplus",
+    "read_online_retail",
+    "synthetic_catalogue",
 ]
