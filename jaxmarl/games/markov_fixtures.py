@@ -1,8 +1,11 @@
-"""Classical Markov games as tables: Littman's soccer, the grid games of Hu and Wellman, the distancing game."""
+"""Classical Markov games as tables: Littman's soccer, the grid games of Hu and Wellman, the distancing game.
+
+`jaxmarl.envs.markov` has them as environments, which play by the same rules (`markov_rules`).
+"""
 
 import itertools
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,12 +13,14 @@ import numpy as np
 from jaxmarl.core.checks import require_choice, require_int
 from jaxmarl.games.markov import MarkovGame
 from jaxmarl.games.markov_kernels import SuccessorKernel
+from jaxmarl.games.markov_rules import Cell, distancing_step, grid_game_step, soccer_step
 
-Cell: TypeAlias = tuple[int, int]
-Outcome: TypeAlias = tuple[float, Any, tuple[float, float]]  # probability, next state or None, rewards
-
-_NORTH_SOUTH_EAST_WEST_STAND: tuple[Cell, ...] = ((-1, 0), (1, 0), (0, 1), (0, -1), (0, 0))
-_UP_DOWN_LEFT_RIGHT: tuple[Cell, ...] = ((-1, 0), (1, 0), (0, -1), (0, 1))
+GRID, GRID_STARTS = (3, 3), ((2, 0), (2, 2))
+"""Shape of the grid games, and where the players start."""
+GRID_GOALS: dict[str, tuple[Cell, Cell]] = {"opposite": ((0, 2), (0, 0)), "common": ((0, 1), (0, 1))}
+"""Goals of the grid games' players."""
+DISTANCING_WEIGHTS, DISTANCING_PENALTY = (1.0, 2.0, 4.0, 6.0), 100.0
+"""What the facilities of the distancing game pay, and what is lost in its second state."""
 
 
 def soccer(
@@ -44,32 +49,17 @@ def soccer(
         The game. States are `(cell of the first, cell of the second, who has the ball)`, in lexicographic order of
         cells in rows: `soccer_states` lists them.
     """
-    field = (num_rows, num_columns)
-
-    def move(state: tuple[Cell, Cell, int], mover: int, action: int) -> tuple[tuple[Cell, Cell, int] | None, float]:
-        *cells, ball = state
-        (row, column), (down, right) = cells[mover], _NORTH_SOUTH_EAST_WEST_STAND[action]
-        target = (row + down, column + right)
-        goal_column = -1 if mover == 0 else num_columns
-        if ball == mover and target[1] == goal_column and row in goal_rows:
-            return None, 1.0 if mover == 0 else -1.0
-        if target == cells[1 - mover]:
-            return (state[0], state[1], 1 - mover), 0.0
-        if _inside(target, field):
-            cells[mover] = target
-        return (cells[0], cells[1], ball), 0.0
-
-    def outcomes(state: Any, actions: tuple[int, ...]) -> list[Outcome]:
-        found: list[Outcome] = []
-        for first in (0, 1):
-            after, reward = move(state, first, actions[first])
-            if after is not None:
-                after, reward = move(after, 1 - first, actions[1 - first])
-            found.append((0.5, after, (reward, -reward)))
-        return found
-
-    states = soccer_states(num_rows, num_columns)
-    return _tabulate(states, 5, outcomes, [(*starts, 0), (*starts, 1)], discount)
+    states, field = soccer_states(num_rows, num_columns), (num_rows, num_columns)
+    cells = np.array([state[:2] for state in states])[:, None, None, None]
+    ball = np.array([state[2] for state in states])[:, None, None, None]
+    move = soccer_step(cells, ball, _profiles(5)[:, :, None], np.arange(2), field, goal_rows)
+    goals = move.goal.mean(-1)
+    row, column = np.moveaxis(move.cells, -1, 0)
+    index = np.full((num_rows, num_columns, num_rows, num_columns, 2), -1)
+    index[tuple(np.array([(*one, *two, has) for one, two, has in states]).T)] = np.arange(len(states))
+    following = index[row[..., 0], column[..., 0], row[..., 1], column[..., 1], move.ball]
+    starting = [states.index((*starts, has)) for has in (0, 1)]
+    return _table([goals, -goals], following, (move.goal == 0) / 2, starting, discount)
 
 
 def soccer_states(num_rows: int = 4, num_columns: int = 5) -> list[tuple[Cell, Cell, int]]:
@@ -93,34 +83,28 @@ def grid_game(which: str = "opposite", discount: Any = 0.99) -> MarkovGame:
         discount: 0.99 in the paper.
 
     Returns:
-        The game of 57 or 56 states.
+        The game of 57 or 56 states, in the order of `grid_game_states`.
     """
-    require_choice("which", which, ("opposite", "common"))
-    grid, starts = (3, 3), ((2, 0), (2, 2))
-    goals = ((0, 2), (0, 0)) if which == "opposite" else ((0, 1), (0, 1))
-    barrier = which == "common"
+    states = grid_game_states(which)
+    barriers = GRID_STARTS if which == "common" else ()
+    cells = np.array(states)[:, None, None, None]
+    stopped = np.array(list(itertools.product((False, True), repeat=2)))
+    actions = np.broadcast_to(_profiles(4)[:, :, None], (4, 4, 4, 2))
+    move = grid_game_step(cells, actions, stopped, GRID, GRID_GOALS[which], barriers)
+    rewards = 100.0 * move.arrived - move.collided[..., None]
+    goes_on = ~move.arrived.any(-1)
+    row, column = np.moveaxis(move.cells, -1, 0)
+    index = np.zeros((*GRID, *GRID), int)
+    index[tuple(np.array(states).reshape(-1, 4).T)] = np.arange(len(states))
+    following = index[row[..., 0], column[..., 0], row[..., 1], column[..., 1]]
+    return _table(np.moveaxis(rewards.mean(3), -1, 0), following, goes_on / 4, [states.index(GRID_STARTS)], discount)
 
-    def targets(cell: Cell, action: int) -> list[tuple[float, Cell]]:
-        down, right = _UP_DOWN_LEFT_RIGHT[action]
-        target = (cell[0] + down, cell[1] + right)
-        if not _inside(target, grid):
-            return [(1.0, cell)]
-        return [(0.5, target), (0.5, cell)] if barrier and action == 0 and cell in starts else [(1.0, target)]
 
-    def outcomes(state: tuple[Cell, Cell], actions: tuple[int, ...]) -> list[Outcome]:
-        found: list[Outcome] = []
-        for (p, one), (q, two) in itertools.product(*map(targets, state, actions)):
-            same = one == two and not (barrier and one == goals[0])
-            if same or (one, two) == (state[1], state[0]):
-                found.append((p * q, state, (-1.0, -1.0)))
-                continue
-            arrived = (one == goals[0], two == goals[1])
-            rewards = (100.0 * arrived[0], 100.0 * arrived[1])
-            found.append((p * q, None if any(arrived) else (one, two), rewards))
-        return found
-
-    states = [cells for cells in _two_cells(grid) if cells[0] != goals[0] and cells[1] != goals[1]]
-    return _tabulate(states, 4, outcomes, [starts], discount)
+def grid_game_states(which: str = "opposite") -> list[tuple[Cell, Cell]]:
+    """The states of `grid_game` in order: cells `(row, column)` of both players, none of them on its goal."""
+    require_choice("which", which, GRID_GOALS)
+    goals = GRID_GOALS[which]
+    return [cells for cells in _two_cells(GRID) if cells[0] != goals[0] and cells[1] != goals[1]]
 
 
 def distancing_game(num_players: int = 4, discount: Any = 0.99) -> MarkovGame:
@@ -132,44 +116,28 @@ def distancing_game(num_players: int = 4, discount: Any = 0.99) -> MarkovGame:
     """
     require_int("num_players", num_players, 2, 10)
     profiles = np.array(list(itertools.product(range(4), repeat=num_players)))
-    crowd = np.stack([np.sum(profiles == facility, axis=1) for facility in range(4)], axis=1)
-    own = np.take_along_axis(crowd, profiles, axis=1) * np.array([1.0, 2.0, 4.0, 6.0])[profiles]
-    rewards = np.stack([own, own - 100]).transpose(2, 0, 1)
-    most = crowd.max(axis=1)
-    following = np.stack([most > num_players / 2, most > num_players / 4]).astype(np.int32)
+    move = distancing_step(np.arange(2)[:, None], profiles, np.array(DISTANCING_WEIGHTS), DISTANCING_PENALTY)
     shape = (2, *[4] * num_players)
-    kernel = SuccessorKernel(jnp.asarray(following.reshape(*shape, 1)), jnp.ones((*shape, 1)))
-    return MarkovGame(jnp.asarray(rewards.reshape(num_players, *shape)), kernel, discount=jnp.asarray(discount))
-
-
-def _inside(cell: Cell, shape: Cell) -> bool:
-    return 0 <= cell[0] < shape[0] and 0 <= cell[1] < shape[1]
+    rewards = np.moveaxis(move.rewards, -1, 0).reshape(num_players, *shape)
+    following = move.spread.reshape(*shape, 1)
+    return _table(rewards, following, np.ones(following.shape), [0, 1], discount)
 
 
 def _two_cells(shape: Cell) -> list[tuple[Cell, Cell]]:
     return list(itertools.permutations(itertools.product(range(shape[0]), range(shape[1])), 2))
 
 
-def _tabulate(
-    states: Sequence[Any],
-    num_actions: int,
-    outcomes: Callable[[Any, tuple[int, ...]], list[Outcome]],
-    starts: Sequence[Any],
-    discount: Any,
+def _profiles(num_actions: int) -> np.ndarray:
+    # [A, A, 2]: all pairs of actions
+    return np.stack(np.meshgrid(np.arange(num_actions), np.arange(num_actions), indexing="ij"), axis=-1)
+
+
+def _table(
+    rewards: Any, following: np.ndarray, chances: np.ndarray, starts: Sequence[int], discount: Any
 ) -> MarkovGame:
-    # The game of two players whose outcomes are listed: at most four of each state and profile, None is the end.
-    index = {state: number for number, state in enumerate(states)}
-    shape = (len(states), num_actions, num_actions)
-    rewards, successors, chances = np.zeros((*shape, 2)), np.zeros((*shape, 4), np.int32), np.zeros((*shape, 4))
-    for number, state in enumerate(states):
-        for one, two in itertools.product(range(num_actions), repeat=2):
-            for slot, (chance, after, paid) in enumerate(outcomes(state, (one, two))):
-                rewards[number, one, two] += chance * np.asarray(paid)
-                if after is not None:
-                    successors[number, one, two, slot] = index[after]
-                    chances[number, one, two, slot] = chance
-    used = max(1, int(np.max(np.nonzero(chances)[-1])) + 1)
-    kernel = SuccessorKernel(jnp.asarray(successors[..., :used]), jnp.asarray(chances[..., :used]))
-    initial = np.zeros(len(states))
-    initial[[index[start] for start in starts]] = 1 / len(starts)
-    return MarkovGame(jnp.asarray(np.moveaxis(rewards, -1, 0)), kernel, jnp.asarray(initial), jnp.asarray(discount))
+    # Successors [S, A_1, ..., K] and their chances; what happens with chance 0 may be anything.
+    chances = np.broadcast_to(chances, following.shape)
+    kernel = SuccessorKernel(jnp.asarray(np.where(chances > 0, following, 0)), jnp.asarray(chances, float))
+    initial = np.zeros(following.shape[0])
+    np.add.at(initial, list(starts), 1 / len(starts))
+    return MarkovGame(jnp.asarray(rewards, float), kernel, jnp.asarray(initial), jnp.asarray(discount))
