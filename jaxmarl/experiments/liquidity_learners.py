@@ -13,6 +13,7 @@ from jaxmarl.core.policy import Policy
 from jaxmarl.envs.liquidity.dealer_market import DealerMarket
 from jaxmarl.envs.liquidity.quotes import avellaneda_stoikov_quotes
 from jaxmarl.envs.markets.battery import ImbalanceBattery
+from jaxmarl.envs.markets.battery_optimum import perfect_foresight
 from jaxmarl.envs.markets.market_making import MarketMaking
 from jaxmarl.envs.markets.simulate import simulate
 from jaxmarl.experiments.market_making import Market, config
@@ -84,35 +85,29 @@ def dealer_quotes(env: DealerMarket) -> Policy:
     return Policy(lambda chance: (), act, name="avellaneda_stoikov")
 
 
-def battery(num_days: int = 64, seed: int = 0) -> Task:
-    """A battery that learns on days drawn from the price model, and is tested on other such days.
+def battery() -> Task:
+    """A battery whose prices are drawn anew each day, and which sees prices only after it has acted.
 
-    It sees prices only after it has acted. The bound is the profit with the prices of each day known before;
-    `threshold` is the best rule on the days of training that charges below one last price and discharges above another.
+    `threshold` is the best rule that charges below one last price and discharges above another. The benchmark is the
+    best plan that knows the model of prices and sees what the learner sees; with all prices of a day known before it
+    could earn `perfect foresight`, which no policy reaches.
     """
-    model = ImbalanceBattery(num_levels=None)
-    env = replace(model, num_days=num_days)
+    env = ImbalanceBattery(num_levels=None)
+    market = Market(env, env.default_params)
     rest = Policy(lambda chance: (), lambda params, memory, obs, chance: (jnp.zeros(()), memory))
-
-    @jax.jit
-    def drawn(key):
-        return simulate(model, model.default_params, rest, (), key, 2 * num_days, lambda info: info["price"])[2]
-
-    prices = drawn(jax.random.key(seed)).T
-    trained, tested = (
-        Market(env, replace(env.default_params, prices=days)) for days in (prices[:num_days], prices[num_days:])
-    )
 
     def known(key: Array, num_episodes: int) -> dict[str, float]:
         levels = jnp.arange(0.0, 300.0, 25.0)
         pairs = jnp.stack(jnp.meshgrid(levels, levels, indexing="ij"), axis=-1).reshape(-1, 2)
         pairs = pairs[pairs[:, 0] <= pairs[:, 1]]
-        best = int(np.argmax(parameter_sweep(trained, threshold_rule(), pairs, key, num_episodes // 4)))
-        found = parameter_sweep(tested, threshold_rule(), pairs[best : best + 1], key, num_episodes)
-        bound = float(env.benchmarks(tested.params)["perfect_foresight"].mean())
-        return {"rest": 0.0, "threshold": float(found[0]), "perfect foresight": bound}
+        thresholds = float(np.max(parameter_sweep(market, threshold_rule(), pairs, key, num_episodes // 4)))
+        drawn = jax.jit(lambda key: simulate(env, market.params, rest, (), key, 64, lambda info: info["price"])[2])
+        days = np.asarray(drawn(key), np.float64).T
+        bound = float(np.mean([perfect_foresight(day, market.params) for day in days]))
+        best = env.benchmarks(market.params)["optimal_value"]
+        return {"rest": 0.0, "threshold": thresholds, "best plan": best, "perfect foresight": bound}
 
-    return Task(trained, tested, battery_config, known, "perfect foresight")
+    return Task(market, market, battery_config, known, "best plan")
 
 
 def battery_config(num_updates: int) -> PPOConfig:

@@ -15,6 +15,7 @@ from jaxmarl.core.environment import Environment
 from jaxmarl.core.registry import register
 from jaxmarl.core.spaces import Box, Discrete
 from jaxmarl.envs.markets.battery_optimum import perfect_foresight
+from jaxmarl.envs.markets.battery_plan import plan, plan_policy
 
 OBJECTIVES = ("profit", "cara")
 MEMORY = 4  # prices that observations show
@@ -287,10 +288,18 @@ class ImbalanceBattery(Environment[BatteryState, BatteryParams]):
         return jnp.concatenate([jnp.stack(own), state.recent / _PRICE_UNIT, last[None]])[None].astype(jnp.float32)
 
     def benchmarks(self, params: BatteryParams) -> dict[str, Any]:
-        """Where prices are given, `perfect_foresight [days]`: the largest profit of each day with its prices known, by
-        dynamic programming on a grid of 100 levels of charge (feasible, hence never above the optimum, and near it).
+        """What could be earned, by dynamic programming on levels of charge; looks at the numbers, so outside jit.
+
+        Where prices are given, `perfect_foresight [days]`: the largest profit of each day with its prices known
+        (feasible, hence never above the optimum, and near it). Where the model draws them, `optimal_value`: expected
+        profit of the best plan that knows the model and sees what observations show; with continuous actions also
+        `optimal`, the plan as a `Policy` without params.
         """
-        if not self.num_days:
-            return {}
-        days = np.asarray(params.prices, np.float64)
-        return {"perfect_foresight": np.array([perfect_foresight(day, params) for day in days])}
+        if self.num_days:
+            days = np.asarray(params.prices, np.float64)
+            return {"perfect_foresight": np.array([perfect_foresight(day, params) for day in days])}
+        found = plan(params, self.num_steps)
+        answers: dict[str, Any] = {"optimal_value": found.value}
+        if self.num_levels is None:
+            answers["optimal"] = plan_policy(found, params, self.num_steps)
+        return answers

@@ -4,7 +4,7 @@ import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Float64
@@ -33,27 +33,73 @@ def perfect_foresight(prices: Sequence[float] | np.ndarray, params: "BatteryPara
     """
     prices = np.asarray(prices, np.float64)
     require(prices.ndim == 1 and bool(np.isfinite(prices).all()), "prices", prices.shape, "finite, of shape [T]")
-    require_int("num_levels", num_levels, 1)
-    capacity, wear, way = float(params.capacity), float(params.wear), math.sqrt(float(params.efficiency))
-    unit, energy = capacity / num_levels, float(params.power) * float(params.step_hours)
-    most_in, most_out = (min(int(x / unit + 1e-9), num_levels) for x in (energy * way, energy / way))
-    cycles = float(params.max_cycles)
-    limited = cycles * num_levels < len(prices) * most_out
-    budget = int(cycles * num_levels + 1e-9) if limited else 0
-    most_out = min(most_out, budget) if limited else most_out
-    value = np.zeros((budget + 1, num_levels + 1))  # [cycles left, charge]
+    moves = ChargeMoves.of(params, num_levels, len(prices))
+    value = moves.nothing_left()
     for price in prices[::-1]:
-        best = value.copy()  # resting
-        for step in range(1, most_in + 1):
-            gain = -price * step * unit / way
-            best[:, :-step] = np.maximum(best[:, :-step], value[:, step:] + gain)
-        for step in range(1, most_out + 1):
-            gain = (price - wear) * step * unit * way
-            left = value[: len(value) - step] if limited else value
-            rows = best[step:] if limited else best
-            rows[:, step:] = np.maximum(rows[:, step:], left[:, :-step] + gain)
-        value = best
-    return float(value[budget, round(float(params.initial_charge) * num_levels)])
+        value, _ = moves.best(value, price)
+    return float(value[moves.start])
+
+
+class ChargeMoves(NamedTuple):
+    """Moves of a battery between levels of charge, and what they earn.
+
+    Attributes:
+        unit: MWh between levels.
+        most_in: levels up in one step at full power.
+        most_out: levels down.
+        budget: levels that may be taken out in the day, or None without a limit.
+        way: efficiency of each way.
+        wear: cost of a MWh discharged.
+        num_levels: of a full battery; there are one more with the empty one.
+        start: index `(budget, charge)` at the start of the day.
+    """
+
+    unit: float
+    most_in: int
+    most_out: int
+    budget: int | None
+    way: float
+    wear: float
+    num_levels: int
+    start: tuple[int, int]
+
+    @classmethod
+    def of(cls, params: "BatteryParams", num_levels: int, num_steps: int) -> "ChargeMoves":
+        """Those of a battery: full power is rounded down to whole levels, a limit that cannot bind is dropped."""
+        require_int("num_levels", num_levels, 1)
+        way, energy = math.sqrt(float(params.efficiency)), float(params.power) * float(params.step_hours)
+        unit, cycles = float(params.capacity) / num_levels, float(params.max_cycles)
+        most_in, most_out = (min(int(x / unit + 1e-9), num_levels) for x in (energy * way, energy / way))
+        limited = cycles * num_levels < num_steps * most_out
+        budget = int(cycles * num_levels + 1e-9) if limited else None
+        most_out = min(most_out, budget) if budget is not None else most_out
+        start = (budget or 0, round(float(params.initial_charge) * num_levels))
+        return cls(unit, most_in, most_out, budget, way, float(params.wear), num_levels, start)
+
+    def nothing_left(self) -> np.ndarray:
+        """Values after the day, `[budget + 1, levels + 1]`."""
+        return np.zeros(((self.budget or 0) + 1, self.num_levels + 1))
+
+    def best(self, value: np.ndarray, price: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
+        """Largest earnings of a step plus `value [..., budget, charge]` after it, and the level to move by.
+
+        `price` is one number, or `[..., 1, 1]`. Ties go to the smallest move.
+        """
+        best, move = value.copy(), np.zeros(value.shape, np.int8 if self.num_levels < 128 else np.int32)
+        for step in range(1, self.most_in + 1):
+            found = value[..., step:] - price * step * self.unit / self.way
+            _improve(best[..., :-step], move[..., :-step], found, step)
+        for step in range(1, self.most_out + 1):
+            left = value if self.budget is None else value[..., : value.shape[-2] - step, :]
+            rows = 0 if self.budget is None else step
+            found = left[..., :-step] + (price - self.wear) * step * self.unit * self.way
+            _improve(best[..., rows:, step:], move[..., rows:, step:], found, -step)
+        return best, move
+
+
+def _improve(best: np.ndarray, move: np.ndarray, found: np.ndarray, step: int) -> None:
+    better = found > best
+    best[better], move[better] = found[better], step
 
 
 def risk_objective(

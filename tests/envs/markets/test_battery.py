@@ -9,6 +9,7 @@ import pytest
 
 from jaxmarl.envs.markets.battery import ImbalanceBattery
 from jaxmarl.envs.markets.battery_optimum import load_prices, perfect_foresight, risk_objective
+from jaxmarl.envs.markets.battery_plan import rouwenhorst
 from jaxmarl.envs.markets.simulate import simulate
 
 PRICES = (50.0, -20.0, 10.0, 120.0, 200.0, 80.0, -50.0, 300.0)
@@ -202,3 +203,34 @@ def test_given_prices_keep_the_contract():
     from jaxmarl.testing import check_env
 
     check_env(ImbalanceBattery(num_steps=8, num_days=3), num_steps=32)
+
+
+def test_the_chain_has_the_moments_of_the_autoregression():
+    points, matrix = rouwenhorst(0.8, 150.0, 15)
+    np.testing.assert_allclose(matrix.sum(1), 1)
+    means = matrix @ points
+    np.testing.assert_allclose(means, 0.8 * points, atol=1e-9)
+    np.testing.assert_allclose(matrix @ points**2 - means**2, 150**2 * (1 - 0.8**2), rtol=1e-9)
+
+
+def test_the_best_plan_earns_its_value_in_the_environment():
+    """Its value in the chain agrees with what it earns against drawn prices, in which nothing is discretised."""
+    env = ImbalanceBattery(num_steps=24, num_levels=None)
+    params = battery(env, capacity=2.0, power=0.5, max_cycles=0.8)
+    answers = env.benchmarks(params)
+    play = jax.jit(lambda key: simulate(env, params, answers["optimal"], (), key, 4096)[0])
+    earned = np.asarray(play(jax.random.key(4)))
+    assert abs(earned.mean() - answers["optimal_value"]) < 4 * earned.std() / 64
+    assert ImbalanceBattery(num_steps=24).benchmarks(params) == {"optimal_value": answers["optimal_value"]}
+
+
+def test_a_plan_without_noise_is_the_optimum_with_known_prices():
+    """With imbalances that do not deviate and no jumps, prices are known: both programmes find the same."""
+    env = ImbalanceBattery(num_steps=24, num_levels=None)
+    params = env.default_params
+    still = {"imbalance_std": jnp.zeros(()), "jump_chance": jnp.zeros(()), "slope": jnp.asarray(0.2)}
+    params = params.replace(model=params.model.replace(**still))
+    course = np.sin(2 * np.pi * np.arange(24) / 24)
+    prices = 120 + 40 * course - 0.2 * 50 * course
+    wanted = perfect_foresight(prices, params, num_levels=76)
+    assert env.benchmarks(params)["optimal_value"] == pytest.approx(wanted, rel=1e-6)
