@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Int32
 
 MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1), (0, 0))
@@ -26,16 +27,19 @@ def move(
 
 
 def distance(
-    a: Int32[Array, "*batch 2"], b: Int32[Array, "*batch 2"], shape: tuple[int, int] | None = None
-) -> Int32[Array, "*batch"]:
-    """Number of moves between cells: on a torus of `shape` where one is given, else on a bounded grid."""
+    a: Int32[Array, "... 2"], b: Int32[Array, "... 2"], shape: tuple[int, int] | None = None
+) -> Int32[Array, "..."]:
+    """Number of moves between cells: on a torus of `shape` where one is given, else on a bounded grid.
+
+    Leading axes broadcast.
+    """
     apart = jnp.abs(a - b)
     if shape is not None:
         apart = jnp.minimum(apart, jnp.asarray(shape, jnp.int32) - apart)
     return jnp.sum(apart, axis=-1, dtype=jnp.int32)
 
 
-def same_cell(a: Int32[Array, "*batch 2"], b: Int32[Array, "*batch 2"]) -> Bool[Array, "*batch"]:
+def same_cell(a: Int32[Array, "... 2"], b: Int32[Array, "... 2"]) -> Bool[Array, "..."]:
     """Whether positions are equal; leading axes broadcast."""
     return jnp.all(a == b, axis=-1)
 
@@ -54,12 +58,22 @@ def free_cell(unit: Float[Array, ""], free: Bool[Array, "rows columns"]) -> Int3
         unit: in [0, 1).
         free: cells to choose from; where there is none, the bottom right cell is returned.
     """
-    flat = free.reshape(-1)
-    count = jnp.sum(flat, dtype=jnp.int32)
+    in_rows = jnp.sum(free, axis=1, dtype=jnp.int32)
+    count = jnp.sum(in_rows, dtype=jnp.int32)
     chosen = jnp.minimum((unit * count).astype(jnp.int32), count - 1)
-    cell = jnp.minimum(jnp.sum(jnp.cumsum(flat) <= chosen, dtype=jnp.int32), flat.shape[0] - 1)
-    cell = jnp.where(count > 0, cell, flat.shape[0] - 1)
-    return jnp.stack([cell // free.shape[1], cell % free.shape[1]])
+    row, before = _bin(in_rows, chosen)
+    column, _ = _bin(free[row].astype(jnp.int32), chosen - before)
+    last = jnp.asarray(free.shape, jnp.int32) - 1
+    return jnp.where(count > 0, jnp.stack([row, column]), last)
+
+
+def _bin(counts: Int32[Array, " n"], index: Int32[Array, ""]) -> tuple[Int32[Array, ""], Int32[Array, ""]]:
+    """The bin that holds item `index` when bins are filled in order, and the number of items before that bin."""
+    # a masked sum, since XLA compiles a running sum to many small programs
+    up_to = jnp.sum(jnp.where(np.tri(counts.shape[0], dtype=bool), counts, 0), axis=1, dtype=jnp.int32)
+    full, last = up_to <= index, counts.shape[0] - 1
+    before = jnp.sum(jnp.where(full, counts, 0), dtype=jnp.int32)
+    return jnp.minimum(jnp.sum(full, dtype=jnp.int32), last), before
 
 
 def free_cells(units: Float[Array, " k"], free: Bool[Array, "rows columns"]) -> Int32[Array, "k 2"]:
@@ -70,3 +84,20 @@ def free_cells(units: Float[Array, " k"], free: Bool[Array, "rows columns"]) -> 
         return free & ~occupied(cell[None], free.shape), cell
 
     return jax.lax.scan(choose, free, units)[1]
+
+
+def deal_cells(
+    units: Float[Array, " k"], lots: Float[Array, " n"], free: Bool[Array, "rows columns"]
+) -> tuple[Int32[Array, "n 2"], Int32[Array, "m 2"]]:
+    """Distinct free cells for `n` agents and `m = k - n` other things.
+
+    Exchanging two agents' lots exchanges their cells and changes nothing else, as a game symmetric to its agents needs.
+
+    Args:
+        units: one uniform number a cell.
+        lots: one an agent; the agents' ranks say who gets which of the first `n` cells.
+        free: cells to choose from.
+    """
+    cells, index = free_cells(units, free), jnp.arange(lots.shape[0])
+    before = (lots[None, :] < lots[:, None]) | ((lots[None, :] == lots[:, None]) & (index[None, :] < index[:, None]))
+    return cells[: lots.shape[0]][jnp.sum(before, axis=1)], cells[lots.shape[0] :]

@@ -1,1 +1,14 @@
 """Spatial games on a grid: stag hunts, foraging, commons, pursuit."""
+
+from jaxmarl.envs.gridworlds.pursuit import Pursuit, PursuitParams, PursuitState, chase_policy
+from jaxmarl.envs.gridworlds.stag_hunt import MarkovStagHunt, StagHuntParams, StagHuntState
+
+__all__ = [
+    "MarkovStagHunt",
+    "Pursuit",
+    "PursuitParams",
+    "PursuitState",
+    "StagHuntParams",
+    "StagHuntState",
+    "chase_policy",
+]
