@@ -93,7 +93,8 @@ class _Block(NamedTuple):
 def _expand(env: AnyEnvironment, states: PyTree, profiles: Any, params: PyTree) -> _Block:
     def after(state: PyTree, action: Any) -> tuple[Any, Any, PyTree]:
         chance, weights = _hook(env, "step_outcomes")(state, action, params)
-        following, reward, ended, _ = jax.vmap(env.transition, (None, None, 0, None))(state, action, chance, params)
+        step = jax.vmap(env.transition, (None, None, 0, None), axis_size=weights.shape[0])
+        following, reward, ended, _ = step(state, action, chance, params)
         return jnp.sum(weights[:, None] * reward, 0), jnp.where(ended, 0, weights), following
 
     def of_state(state: PyTree) -> _Block:
@@ -134,7 +135,7 @@ class _Register:
     def starts(self) -> np.ndarray:
         """Probabilities of the first states, `[states found so far]`."""
         chance, weights = _hook(self.env, "reset_outcomes")(self.params)
-        initial = jax.vmap(self.env.initial, (0, None), axis_size=weights.shape[0])(chance, self.params)
+        initial = jax.jit(jax.vmap(self.env.initial, (0, None), axis_size=weights.shape[0]))(chance, self.params)
         weights = np.asarray(weights, float)
         numbers = self.find(jax.device_get(initial), weights > 0)
         return np.bincount(numbers, weights, len(self.rows))
