@@ -113,7 +113,7 @@ def battery() -> Task:
 def battery_config(num_updates: int) -> PPOConfig:
     """Settings whose training sequences are whole days, since what is charged at night is sold in the evening."""
     settings = replace(config(num_updates), chunk_length=96, reward_scale=0.02)
-    return replace(settings, discount=1.0, trace=0.98, initial_std=0.5)
+    return replace(settings, discount=1.0, trace=0.95, initial_std=0.5, bounds="clip")
 
 
 def threshold_rule() -> Policy:

@@ -4,8 +4,8 @@
     python scripts/reproduce/liquidity_learners.py --smoke
 
 `dealer_market`: one dealer against independent clients, charged for squared inventory; beside the quotes of Avellaneda
-and Stoikov and the optimum by dynamic programming. `imbalance_battery`: days of prices that are revealed after each
-action; beside resting, thresholds on the last price, and the profit with all prices known. The numbers go to
+and Stoikov and the optimum by dynamic programming. `imbalance_battery`: prices drawn anew each day and revealed after
+each action; beside resting, thresholds on the last price, the best plan, and the profit with all prices known. The numbers go to
 `liquidity_learners.json` and `.png` in `--folder`.
 """
 
@@ -22,8 +22,8 @@ from jaxmarl.core.files import replace_file
 from jaxmarl.experiments import liquidity_learners as experiment
 from jaxmarl.experiments.market_making import evaluate, train
 
-UPDATES = {"dealer_market": 140, "imbalance_battery": 100}
-NUM_ENVS = {"dealer_market": 128, "imbalance_battery": 64}
+UPDATES = {"dealer_market": 240, "imbalance_battery": 200}
+NUM_ENVS = {"dealer_market": 128, "imbalance_battery": 128}
 
 
 def learn(name: str, args: argparse.Namespace) -> dict[str, Any]:

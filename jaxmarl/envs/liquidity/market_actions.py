@@ -16,9 +16,9 @@ GRID = (len(LEVELS), len(SKEWS), len(SIZES))
 class ActionScale:
     """Reads actions.
 
-    Continuous: `[4]`, or `[5]` where dealers trade among themselves, numbers in [-1, 1] that are mapped to
-    `[low, high]` (bid and ask half-spread), to `[0, 1]` (shares of the full size at bid and ask) and to the nearest
-    whole order. Discrete: `((level * 3 + skew) * 2 + size)`, for 5 half-spreads, 3 skews (a positive one lowers both
+    Continuous: `[4]`, or `[5]` where dealers trade among themselves, numbers in [-1, 1]: of bid and ask half-spread,
+    mapped to `[low, high]`; of bid and ask size, from nothing at -1 to the full size at 0 and above, so that noise
+    around the full size costs a learner little; of orders, to the nearest whole one. Discrete: `((level * 3 + skew) * 2 + size)`, for 5 half-spreads, 3 skews (a positive one lowers both
     prices) and 2 sizes, and with orders that times `2 max_order + 1` plus `order + max_order`.
 
     Attributes:
@@ -52,7 +52,7 @@ class ActionScale:
         unit = (jnp.clip(action, -1.0, 1.0) + 1) / 2
         half_spreads = self.low + (self.high - self.low) * unit[:, :2]
         orders = jnp.round(self.max_order * action[:, 4]) if self.max_order else jnp.zeros_like(unit[:, 0])
-        return half_spreads, unit[:, 2:4], orders
+        return half_spreads, jnp.clip(1 + action[:, 2:4], 0.0, 1.0), orders
 
     def encode(
         self,
@@ -65,7 +65,7 @@ class ActionScale:
             raise ValueError("discrete must be False to encode quotes, got True")
         unit = (half_spreads - self.low) / (self.high - self.low)
         shares = jnp.broadcast_to(jnp.asarray(size_shares, unit.dtype), unit.shape)
-        parts = [2 * unit - 1, 2 * shares - 1]
+        parts = [2 * unit - 1, shares - 1]
         if self.max_order:
             signed = jnp.asarray(orders, unit.dtype) / self.max_order
             parts.append(jnp.broadcast_to(signed, unit.shape[:-1])[..., None])
