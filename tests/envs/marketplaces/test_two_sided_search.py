@@ -61,7 +61,7 @@ def test_ideal_search_is_efficient():
         _, info = play(numbers(temperature=0.0, **tastes, **case), [0.3, 0.4, 0.5, 0.6])
         assert (info["welfare"] <= info["best_welfare"] * (1 + 1e-5)).all()
         shares.append(info["welfare"].sum() / info["best_welfare"].sum())
-    assert (np.diff(shares) < -0.02).all(), "each friction costs welfare"
+    assert (np.diff(shares) < [0.0, -0.05, -0.05]).all(), "each friction costs welfare"
 
 
 def test_first_share_of_three_offers():
