@@ -8,6 +8,11 @@ from jaxmarl.envs.pricing.bertrand import (
 )
 from jaxmarl.envs.pricing.cournot import Cournot, QuantityParams, Stackelberg
 from jaxmarl.envs.pricing.dynamic_pricing import DynamicPricing, DynamicPricingParams, DynamicPricingState
+from jaxmarl.envs.pricing.inventory_competition import (
+    InventoryCompetition,
+    InventoryCompetitionParams,
+    InventoryCompetitionState,
+)
 from jaxmarl.envs.pricing.logit import logit_shares, logit_surplus
 from jaxmarl.envs.pricing.logit_equilibrium import (
     LogitMarket,
@@ -42,6 +47,9 @@ __all__ = [
     "DynamicPricing",
     "DynamicPricingParams",
     "DynamicPricingState",
+    "InventoryCompetition",
+    "InventoryCompetitionParams",
+    "InventoryCompetitionState",
     "LinearBertrand",
     "LinearBertrandParams",
     "LogitMarket",

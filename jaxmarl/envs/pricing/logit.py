@@ -5,7 +5,7 @@ A consumer's utility of good i is `(a_i - p_i) / μ` plus a Gumbel shock, and `a
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 
 def logit_utilities(
@@ -13,11 +13,18 @@ def logit_utilities(
     quality: Float[Array, "*#batch N"],
     outside_quality: Float[Array, "*#batch"],
     differentiation: Float[Array, "*#batch"],
+    offered: Bool[Array, "*#batch N"] | None = None,
 ) -> Float[Array, "*batch N+1"]:
-    """Mean utilities of the goods, and last that of the outside good, in units of the shock's scale."""
+    """Mean utilities of the goods, and last that of the outside good, in units of the shock's scale.
+
+    Goods that are not `offered` (all are where None) have minus infinity.
+    """
     scale = differentiation[..., None]
     outside = jnp.broadcast_to(outside_quality[..., None] / scale, (*prices.shape[:-1], 1))
-    return jnp.concatenate([(quality - prices) / scale, outside], axis=-1)
+    inside = (quality - prices) / scale
+    if offered is not None:
+        inside = jnp.where(offered, inside, -jnp.inf)
+    return jnp.concatenate([inside, outside], axis=-1)
 
 
 def logit_shares(
@@ -25,9 +32,12 @@ def logit_shares(
     quality: Float[Array, "*#batch N"],
     outside_quality: Float[Array, "*#batch"],
     differentiation: Float[Array, "*#batch"],
+    offered: Bool[Array, "*#batch N"] | None = None,
 ) -> Float[Array, "*batch N"]:
     """Quantities sold for a unit mass of consumers (the outside good takes the rest)."""
-    return jax.nn.softmax(logit_utilities(prices, quality, outside_quality, differentiation), axis=-1)[..., :-1]
+    return jax.nn.softmax(logit_utilities(prices, quality, outside_quality, differentiation, offered), axis=-1)[
+        ..., :-1
+    ]
 
 
 def logit_surplus(
@@ -35,7 +45,8 @@ def logit_surplus(
     quality: Float[Array, "*#batch N"],
     outside_quality: Float[Array, "*#batch"],
     differentiation: Float[Array, "*#batch"],
+    offered: Bool[Array, "*#batch N"] | None = None,
 ) -> Float[Array, "*batch"]:
     """Expected consumer surplus `μ log(Σ exp((a_i - p_i) / μ) + exp(a_0 / μ))`, up to a constant."""
-    utilities = logit_utilities(prices, quality, outside_quality, differentiation)
+    utilities = logit_utilities(prices, quality, outside_quality, differentiation, offered)
     return differentiation * jax.scipy.special.logsumexp(utilities, axis=-1)

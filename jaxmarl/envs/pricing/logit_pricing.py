@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jaxtyping import Array, Float, Int32
+from jaxtyping import Array, Bool, Float, Int32
 
 from jaxmarl.core.chance import ChanceSpec, Integers, Uniform
 from jaxmarl.core.checks import require, require_choice, require_int
@@ -19,6 +19,8 @@ from jaxmarl.envs.pricing.logit import logit_shares, logit_surplus
 from jaxmarl.envs.pricing.logit_equilibrium import LogitMarket, bertrand_nash, joint_monopoly
 
 LAYOUTS = ("prices", "index")
+NEVER = 2**31 - 1
+TINY = float(np.finfo(np.float32).tiny)
 MOST_STATES = 2**31 - 1
 
 
@@ -29,20 +31,26 @@ class LogitPricingParams:
     Attributes:
         quality: `[N]`, a_i.
         cost: `[N]`, of a unit, c_i.
+        cost_spread: with stochastic costs, each c_i is this much higher or lower, with equal chances each period.
         outside_quality: a_0, of the outside good.
         outside_spread: with stochastic demand, a_0 is this much higher or lower, with equal chances each period.
         differentiation: μ > 0, the scale of tastes; near 0 goods are perfect substitutes.
         low_price: `[N]`, price of action 0.
         high_price: `[N]`, price of the last action.
+        enters: int32 `[N]`, with entry, the first period in which a firm sells.
+        leaves: int32 `[N]`, with entry, the first period after that in which it no longer does.
     """
 
     quality: Float[Array, " N"]
     cost: Float[Array, " N"]
+    cost_spread: Float[Array, ""]
     outside_quality: Float[Array, ""]
     outside_spread: Float[Array, ""]
     differentiation: Float[Array, ""]
     low_price: Float[Array, " N"]
     high_price: Float[Array, " N"]
+    enters: Int32[Array, " N"]
+    leaves: Int32[Array, " N"]
 
 
 @struct.dataclass
@@ -66,6 +74,9 @@ def logit_pricing_params(
     *,
     extension: float = 0.1,
     outside_spread: float = 0.0,
+    cost_spread: float = 0.0,
+    enters: Sequence[int] | None = None,
+    leaves: Sequence[int] | None = None,
 ) -> LogitPricingParams:
     """Params whose prices reach from below the Bertrand-Nash price to above the monopoly price (on the host, exact).
 
@@ -76,6 +87,9 @@ def logit_pricing_params(
         differentiation: μ.
         extension: ξ: the range of prices ends this share of the distance between the two prices beyond either.
         outside_spread: of stochastic demand; the range of prices is that of the mean a_0.
+        cost_spread: of stochastic costs.
+        enters: first period of each firm, 0 where None.
+        leaves: first later period without each firm, never where None.
 
     Raises:
         ValueError: numbers that are not allowed, or a firm whose monopoly price is not above its Nash price.
@@ -85,8 +99,9 @@ def logit_pricing_params(
     apart = bool((monopoly > nash).all())
     require(apart, "quality", np.asarray(quality).tolist(), "of two or more firms whose monopoly prices are higher")
     low, high = nash - extension * (monopoly - nash), monopoly + extension * (monopoly - nash)
-    numbers = quality, cost, outside_quality, outside_spread, differentiation, low, high
-    return LogitPricingParams(*(jnp.asarray(x, float) for x in numbers))
+    numbers = quality, cost, cost_spread, outside_quality, outside_spread, differentiation, low, high
+    times = (np.full(len(low), x) if t is None else t for t, x in ((enters, 0), (leaves, NEVER)))
+    return LogitPricingParams(*(jnp.asarray(x, float) for x in numbers), *(jnp.asarray(x, jnp.int32) for x in times))
 
 
 @register("logit_pricing")
@@ -98,6 +113,10 @@ class LogitPricing(Environment[LogitPricingState, LogitPricingParams]):
     Prices are a grid of equally spaced ones from `low_price` to `high_price`, or anything between (actions are then
     positions in [0, 1], clipped). All see the last `memory` periods' prices; the first of them are drawn uniformly. The
     game has no end of its own: episodes are truncated after `num_steps` periods.
+
+    Demand and costs may be drawn anew each period, after prices are set. With `entry` firms come and go at given times:
+    an absent one sells nothing and is seen at the highest price, which is its one legal action, and observations of
+    layout `prices` end with which firms sell in the coming period (1 or 0; the own, then the next ones).
 
     | layout | observation | dtype |
     |---|---|---|
@@ -112,7 +131,9 @@ class LogitPricing(Environment[LogitPricingState, LogitPricingParams]):
         num_prices: `m`, or None for continuous prices.
         memory: periods seen.
         num_steps: periods of an episode.
-        stochastic_demand: whether a_0 is drawn each period, after prices are set.
+        stochastic_demand: whether a_0 is drawn each period.
+        stochastic_costs: whether costs are drawn each period, each firm's by itself.
+        entry: whether firms enter and leave.
         layout: of observations, above.
     """
 
@@ -121,15 +142,18 @@ class LogitPricing(Environment[LogitPricingState, LogitPricingParams]):
     memory: int = 1
     num_steps: int = 1000
     stochastic_demand: bool = False
+    stochastic_costs: bool = False
+    entry: bool = False
     layout: str = "prices"
 
-    differentiable_params = ("cost",)  # and all others, but each is costly to check
+    differentiable_params = ("quality", "cost", "outside_quality", "differentiation", "low_price", "high_price")
 
     def __post_init__(self):
         require_int("num_agents", self.num_agents, 2)
         require_int("memory", self.memory, 1)
         require_int("num_steps", self.num_steps, 1)
-        require(isinstance(self.stochastic_demand, bool), "stochastic_demand", self.stochastic_demand, "True or False")
+        for name in ("stochastic_demand", "stochastic_costs", "entry"):
+            require(isinstance(getattr(self, name), bool), name, getattr(self, name), "True or False")
         require_choice("layout", self.layout, LAYOUTS)
         if self.num_prices is not None:
             require_int("num_prices", self.num_prices, 2)
@@ -140,7 +164,7 @@ class LogitPricing(Environment[LogitPricingState, LogitPricingParams]):
 
     @property
     def symmetric(self) -> bool:
-        return self.layout == "prices" and self.num_agents == 2
+        return self.layout == "prices" and self.num_agents == 2 and not self.entry
 
     @property
     def horizon(self) -> int:
@@ -160,9 +184,11 @@ class LogitPricing(Environment[LogitPricingState, LogitPricingParams]):
 
     @property
     def default_params(self) -> LogitPricingParams:
-        n = self.num_agents
-        spread = 0.5 if self.stochastic_demand else 0.0
-        return logit_pricing_params(np.full(n, 2.0), np.ones(n), outside_spread=spread)
+        n, spreads = self.num_agents, {}
+        spreads["outside_spread"] = 0.5 if self.stochastic_demand else 0.0
+        spreads["cost_spread"] = 0.1 if self.stochastic_costs else 0.0
+        enters = [0] * (n - 1) + [self.num_steps // 2] if self.entry else None
+        return logit_pricing_params(np.full(n, 2.0), np.ones(n), **spreads, enters=enters)
 
     def action_space(self, params: LogitPricingParams) -> Discrete | Box:
         return Box(0.0, 1.0) if self.num_prices is None else Discrete(self.num_prices)
@@ -170,7 +196,7 @@ class LogitPricing(Environment[LogitPricingState, LogitPricingParams]):
     def observation_space(self, params: LogitPricingParams) -> Box:
         if self.layout == "index":
             return Box(0, self.num_states - 1, (), jnp.int32)
-        return Box(0.0, 1.0, (self.memory * self.num_agents,))
+        return Box(0.0, 1.0, ((self.memory + self.entry) * self.num_agents,))
 
     @property
     def reset_chance(self) -> ChanceSpec:
@@ -179,20 +205,21 @@ class LogitPricing(Environment[LogitPricingState, LogitPricingParams]):
 
     @property
     def step_chance(self) -> ChanceSpec:
-        return Integers(2) if self.stochastic_demand else ()
+        if not (self.stochastic_demand or self.stochastic_costs):
+            return ()
+        demand = Integers(2) if self.stochastic_demand else ()
+        return demand, Integers(2, (self.num_agents,)) if self.stochastic_costs else ()
 
     def validate(self, params: LogitPricingParams) -> None:
-        for name in ("quality", "cost", "low_price", "high_price"):
+        for name in ("quality", "cost", "low_price", "high_price", "enters", "leaves"):
             number = np.asarray(getattr(params, name))
             require(number.shape[-1:] == (self.num_agents,), name, number.shape, f"of shape [{self.num_agents}]")
             require(bool(np.isfinite(number).all()), name, number.tolist(), "finite")
-        for name in ("outside_quality", "outside_spread", "differentiation"):
+        least = {"outside_quality": -math.inf, "outside_spread": 0.0, "cost_spread": 0.0, "differentiation": TINY}
+        for name, low in least.items():
             number = np.asarray(getattr(params, name))
-            low = {"outside_quality": -math.inf, "outside_spread": 0.0, "differentiation": np.finfo(np.float32).tiny}
-            allowed = (
-                "finite" if name == "outside_quality" else "at least 0" if name == "outside_spread" else "positive"
-            )
-            require(bool((np.isfinite(number) & (number >= low[name])).all()), name, number.tolist(), allowed)
+            allowed = "finite" if low == -math.inf else "positive" if low else "at least 0"
+            require(bool((np.isfinite(number) & (number >= low)).all()), name, number.tolist(), allowed)
         above = np.asarray(params.high_price) > np.asarray(params.low_price)
         require(bool(above.all()), "high_price", np.asarray(params.high_price).tolist(), "above low_price")
 
@@ -205,20 +232,44 @@ class LogitPricing(Environment[LogitPricingState, LogitPricingParams]):
         return params.low_price + position * (params.high_price - params.low_price)
 
     def initial(self, chance, params: LogitPricingParams) -> LogitPricingState:
-        return LogitPricingState(jnp.zeros((), jnp.int32), chance.T)
+        zero = jnp.zeros((), jnp.int32)
+        recent = chance.T
+        if self.entry:
+            recent = jnp.where(self._sells(zero, params), recent, self._highest).astype(recent.dtype)
+        return LogitPricingState(zero, recent)
 
     def transition(self, state: LogitPricingState, action: Array, chance, params: LogitPricingParams):
-        prices = self.prices(action, params)
-        outside = params.outside_quality
+        better_outside, higher_costs = chance or ((), ())
+        outside, cost = params.outside_quality, params.cost
         if self.stochastic_demand:
-            outside = outside + params.outside_spread * (2 * chance - 1)
-        market = params.quality, outside, params.differentiation
-        shares = logit_shares(prices, *market)
+            outside = outside + params.outside_spread * (2 * better_outside - 1)
+        if self.stochastic_costs:
+            cost = cost + params.cost_spread * (2 * higher_costs - 1)
         kept = jnp.clip(action, 0.0, 1.0) if self.num_prices is None else action
+        sells = self._sells(state.t, params) if self.entry else None
+        if sells is not None:
+            kept = jnp.where(sells, kept, self._highest)
+        prices = self.prices(kept, params)
+        market = params.quality, outside, params.differentiation, sells
+        shares = logit_shares(prices, *market)
         recent = jnp.concatenate([kept.astype(state.recent.dtype)[None], state.recent[:-1]])
         info = {"prices": prices, "shares": shares, "consumer_surplus": logit_surplus(prices, *market)}
-        reward = (prices - params.cost) * shares
+        reward = (prices - cost) * shares
         return LogitPricingState(state.t + 1, recent), reward, jnp.zeros((), bool), info
+
+    @property
+    def _highest(self) -> int:
+        """The action at which an absent firm is seen."""
+        return 1 if self.num_prices is None else self.num_prices - 1
+
+    def _sells(self, t: Int32[Array, ""], params: LogitPricingParams) -> Bool[Array, " N"]:
+        """Which firms are in the market in period `t`."""
+        return (params.enters <= t) & (t < params.leaves)
+
+    def action_mask(self, state: LogitPricingState, params: LogitPricingParams) -> Bool[Array, "N m"]:
+        if not self.entry or self.num_prices is None:
+            return super().action_mask(state, params)
+        return self._sells(state.t, params)[:, None] | (jnp.arange(self._grid) == self._highest)
 
     def truncated(self, state: LogitPricingState, params: LogitPricingParams):
         return state.t >= self.num_steps
@@ -232,6 +283,8 @@ class LogitPricing(Environment[LogitPricingState, LogitPricingParams]):
         if self.num_prices is not None:
             position = position.astype(jnp.float32) / (self.num_prices - 1)
         turns = (np.arange(n)[:, None] + np.arange(n)) % n
+        if self.entry:
+            position = jnp.concatenate([position, self._sells(state.t, params)[None].astype(position.dtype)])
         return jnp.moveaxis(position[:, turns], 1, 0).reshape(n, -1)
 
     def stage_payoffs(self, params: LogitPricingParams) -> Float[Array, "N *m"]:
@@ -245,8 +298,16 @@ class LogitPricing(Environment[LogitPricingState, LogitPricingParams]):
     def benchmarks(self, params: LogitPricingParams) -> dict[str, Any]:
         """`nash` and `monopoly`: prices, shares, profits and consumer surplus (`LogitOutcome`) of continuous prices.
 
-        Runs on the host in float64, for firms that differ as well. Empty where demand is stochastic.
+        Runs on the host in float64, for firms that differ as well. With entry these are of all firms, and
+        `incumbents_nash` is the equilibrium of those that sell in period 0. Costs that vary do not matter, since they
+        are not known when prices are set. Empty where demand is stochastic.
         """
         if self.stochastic_demand:
             return {}
-        return {"nash": bertrand_nash(params), "monopoly": joint_monopoly(params)}
+        known = {"nash": bertrand_nash(params), "monopoly": joint_monopoly(params)}
+        first = np.asarray(self._sells(jnp.zeros((), jnp.int32), params))
+        if self.entry and first.any():
+            outside = params.outside_quality, params.differentiation
+            market = LogitMarket(np.asarray(params.quality)[first], np.asarray(params.cost)[first], *outside)
+            known["incumbents_nash"] = bertrand_nash(market)
+        return known

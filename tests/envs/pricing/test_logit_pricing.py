@@ -158,9 +158,40 @@ def test_own_prices_come_first():
 def test_stochastic_demand_averages_to_the_stage_payoffs():
     env, params = jaxmarl.make("logit_pricing", stochastic_demand=True, num_prices=3)
     state, action = env.initial(jnp.zeros((2, 1), jnp.int32), params), jnp.array([0, 2])
-    rewards = jnp.stack([env.transition(state, action, jnp.array(draw), params)[1] for draw in (0, 1)])
+    rewards = jnp.stack([env.transition(state, action, (jnp.array(draw), ()), params)[1] for draw in (0, 1)])
     assert (rewards[0] > rewards[1]).all()  # the outside good is worse
     np.testing.assert_allclose(rewards.mean(0), env.stage_payoffs(params)[:, 0, 2], rtol=1e-6)
+
+
+def test_stochastic_costs_average_to_the_stage_payoffs():
+    env, params = jaxmarl.make("logit_pricing", stochastic_costs=True, num_prices=3)
+    state, action = env.initial(jnp.zeros((2, 1), jnp.int32), params), jnp.array([0, 2])
+    rewards = [env.transition(state, action, ((), jnp.array(x)), params)[1] for x in ([0, 1], [1, 0])]
+    shares = env.transition(state, action, ((), jnp.array([0, 0])), params)[3]["shares"]
+    np.testing.assert_allclose(rewards[0] - rewards[1], 2 * params.cost_spread * shares * jnp.array([1, -1]), rtol=1e-4)
+    np.testing.assert_allclose(sum(rewards) / 2, env.stage_payoffs(params)[:, 0, 2], rtol=1e-5)
+    assert params.cost_spread > 0
+
+
+def test_a_firm_enters_and_leaves():
+    env = LogitPricing(entry=True, num_prices=5, num_steps=4)
+    params = logit_pricing_params([2.0, 2.0], [1.0, 1.0], enters=[0, 1], leaves=[3, 2])
+    state = env.initial(jnp.array([[1], [2]]), params)
+    assert state.recent.tolist() == [[1, 4]]  # the absent firm is seen at the highest price
+    assert env.action_mask(state, params).tolist() == [[True] * 5, [False] * 4 + [True]]
+    monopoly = outcome(LogitMarket([2.0], [1.0]), env.prices(jnp.array([2, 2]), params)[:1])
+    duopoly = outcome(params, env.prices(jnp.array([2, 0]), params))
+    rewards, flags = [], [env.observe(state, params)[:, 2:].tolist()]
+    for _ in range(4):
+        state, reward, _, _ = env.transition(state, jnp.array([2, 0]), (), params)
+        rewards.append(reward)
+        flags.append(env.observe(state, params)[:, 2:].tolist())
+        assert env.observation_space(params).contains(env.observe(state, params)[0])
+    np.testing.assert_allclose(rewards, [[monopoly.profits[0], 0], duopoly.profits, [monopoly.profits[0], 0], [0, 0]])
+    assert flags == [[[1, 0], [0, 1]], [[1, 1], [1, 1]], [[1, 0], [0, 1]], [[0, 0], [0, 0]], [[0, 0], [0, 0]]]
+    known = env.benchmarks(params)
+    np.testing.assert_allclose(known["incumbents_nash"].prices, [TABLE[1][0]], rtol=1e-6)
+    np.testing.assert_allclose(known["nash"].prices, [TABLE[2][0]] * 2, rtol=1e-6)
 
 
 def test_gradient_of_profits_vanishes_at_the_equilibrium():
@@ -173,9 +204,22 @@ def test_gradient_of_profits_vanishes_at_the_equilibrium():
     assert (gradient[[0, 1], [1, 0]] > 0.1).all()
 
 
-def test_conformance_of_continuous_prices_with_memory_and_stochastic_demand():
-    env = LogitPricing(num_prices=None, memory=2, stochastic_demand=True, num_steps=20)
+@pytest.mark.slow
+@pytest.mark.parametrize("num_prices", [4, None])
+def test_conformance_with_memory_entry_and_all_shocks(num_prices):
+    env = LogitPricing(3, num_prices, 2, 10, stochastic_demand=True, stochastic_costs=True, entry=True)
     check_env(env, corners=[env.default_params.replace(differentiation=jnp.float32(1e-3))])
+
+
+def test_gradients_with_an_absent_firm_are_finite():
+    env = LogitPricing(num_prices=None, entry=True, num_steps=4)
+    params = env.default_params
+    state, action = env.initial(jnp.zeros((2, 1)), params), jnp.array([0.5, 0.5])
+    slopes = jax.grad(lambda params: env.transition(state, action, (), params)[1].sum(), allow_int=True)(params)
+    for name in env.differentiable_params:
+        assert np.isfinite(getattr(slopes, name)).all()
+        assert np.any(getattr(slopes, name) != 0)
+    assert slopes.quality[1] == 0  # of a firm that sells nothing
 
 
 def test_refusals():
