@@ -85,7 +85,8 @@ def outcomes():
     known = ENV.benchmarks(PARAMS)
     pairs = [("gatherer", "gatherer"), ("hunter", "hunter"), ("hunter", "gatherer"), ("wary_hunter", "wary_hunter")]
     players = {name: Player(known[name]) for name in ("gatherer", "hunter", "wary_hunter")}
-    return {(a, b): play_episodes(ENV, [players[a], players[b]], jax.random.key(0), num_episodes=256) for a, b in pairs}
+    profiles = [[players[a], players[b]] for a, b in pairs]
+    return dict(zip(pairs, play_profiles(ENV, profiles, jax.random.key(0), num_episodes=256), strict=True))
 
 
 def test_gatherers_are_never_gored(outcomes):
