@@ -2,6 +2,7 @@
 
 from jaxmarl.envs.gridworlds.foraging import Foraging, ForagingParams, ForagingState
 from jaxmarl.envs.gridworlds.foraging_heuristics import HEURISTICS, heuristic
+from jaxmarl.envs.gridworlds.pursuit import Pursuit, PursuitParams, PursuitState, chase_policy
 from jaxmarl.envs.gridworlds.stag_hunt import MarkovStagHunt, StagHuntParams, StagHuntState
 
 __all__ = [
@@ -10,7 +11,11 @@ __all__ = [
     "ForagingParams",
     "ForagingState",
     "MarkovStagHunt",
+    "Pursuit",
+    "PursuitParams",
+    "PursuitState",
     "StagHuntParams",
     "StagHuntState",
+    "chase_policy",
     "heuristic",
 ]
