@@ -1,7 +1,8 @@
 """Equilibrium solvers: pure functions of a game whose answers carry a gap recomputed from the game.
 
 By name: `solve(game, "zero_sum_lp")`. Learners of repeated games are in `no_regret`, solvers of Markov games in
-`markov`, games that drift in `drifting`, the neural approximator (which needs flax and optax) in `neural`.
+`markov`, players who dislike risk in `risk`, games that drift in `drifting`, the neural approximator (which needs flax
+and optax) in `neural`.
 """
 
 from jaxmarl.solvers import correlated, no_regret
@@ -51,6 +52,7 @@ from jaxmarl.solvers.replicator import (
     projected_replicator_dynamics,
     replicator_dynamics,
 )
+from jaxmarl.solvers.risk import rae_damped, rae_extragradient, rae_fictitious_play, risk_averse_quantal_response
 from jaxmarl.solvers.solution import Solution, correlated_solution, nash_solution
 from jaxmarl.solvers.supports import enumerate_supports, support_enumeration_jit
 from jaxmarl.solvers.symmetric import symmetric_nash
@@ -94,9 +96,13 @@ __all__ = [
     "projected_replicator_dynamics",
     "pure_nash",
     "quantal_response",
+    "rae_damped",
+    "rae_extragradient",
+    "rae_fictitious_play",
     "rank_profiles",
     "register_solver",
     "replicator_dynamics",
+    "risk_averse_quantal_response",
     "robust_price_of_anarchy",
     "select_correlated",
     "self_play",

@@ -18,8 +18,7 @@ _STEPS = 6
 def polish(game: NormalFormGame, strategies: Strategies) -> Strategies:
     """The profile with the smallest NashConv among `strategies` and its polishings at several supports.
 
-    For each of a few thresholds, the actions played with more probability are the support, and Newton's method makes
-    them indifferent. Never worse than what it was given.
+    Never worse than what it was given.
 
     Args:
         game: one game, any number of players, with payoffs of order 1 (`game.normalised()`).
@@ -28,22 +27,48 @@ def polish(game: NormalFormGame, strategies: Strategies) -> Strategies:
     Returns:
         per player `[A_i]`.
     """
+
+    def gradients(profile: Strategies) -> Strategies:
+        return tuple(game.action_payoffs(i, profile) for i in range(game.num_players))
+
+    return polish_indifference(game, strategies, gradients, lambda profile: nash_conv(game, profile))
+
+
+def polish_indifference(
+    game: NormalFormGame,
+    strategies: Strategies,
+    gradients: Callable[[Strategies], Strategies],
+    gap: Callable[[Strategies], Float[Array, ""]],
+) -> Strategies:
+    """The profile with the smallest `gap` among `strategies` and its polishings at several supports.
+
+    For each of a few thresholds, the actions played with more probability are the support, and Newton's method makes
+    the players' gradients equal on it: expected payoffs, or those of any utility that is concave in the own strategy.
+
+    Args:
+        game: whose masks count.
+        strategies: per player `[A_i]`.
+        gradients: of each player's utility in its own strategy, `[A_i]`, at a profile.
+        gap: what is to be small.
+
+    Returns:
+        per player `[A_i]`.
+    """
     splits = np.cumsum(game.num_actions)[:-1]
 
-    def payoffs(flat: Array) -> Array:
-        profile = tuple(jnp.split(flat, splits))
-        return jnp.concatenate([game.action_payoffs(i, profile) for i in range(game.num_players)])
+    def flat_gradients(flat: Array) -> Array:
+        return jnp.concatenate(gradients(tuple(jnp.split(flat, splits))))
 
     owner = np.repeat(np.arange(game.num_players), game.num_actions)
     flat = jnp.concatenate(strategies)
     supports = flat > jnp.asarray(THRESHOLDS, flat.dtype)[:, None]
-    solved = jax.vmap(lambda support: indifferent_point(payoffs, owner, support, flat))(supports)
+    solved = jax.vmap(lambda support: indifferent_point(flat_gradients, owner, support, flat))(supports)
     candidates = jnp.concatenate([flat[None], solved])
     profiles = tuple(
         jax.vmap(normalise, (0, None))(jnp.maximum(block, 0), game.mask(i))
         for i, block in enumerate(jnp.split(candidates, splits, axis=1))
     )
-    best = jnp.argmin(jax.vmap(lambda profile: nash_conv(game, profile))(profiles))
+    best = jnp.argmin(jax.vmap(gap)(profiles))
     return jax.tree.map(lambda leaf: leaf[best], profiles)
 
 
