@@ -15,7 +15,7 @@ from jaxmarl.core.environment import Environment
 from jaxmarl.core.policy import Policy, categorical
 from jaxmarl.core.registry import register
 from jaxmarl.core.spaces import Box, Discrete
-from jaxmarl.envs.grid import MOVES, distance, free_cells, move, same_cell
+from jaxmarl.envs.grid import MOVES, STAY, distance, free_cells, move, same_cell
 from jaxmarl.envs.picture import GOLD, Mark, agent_marks, draw_grid
 
 
@@ -158,11 +158,15 @@ class Pursuit(Environment[PursuitState, PursuitParams]):
     def _captured(self, predators: Array, prey: Array) -> Bool[Array, ""]:
         if self.capture == "contact":
             return jnp.any(same_cell(predators, prey))
-        around = move(prey, jnp.arange(4), self.shape, wrap=True)
+        around = self._reach(prey)[:STAY]
         return jnp.all(jnp.any(same_cell(around[:, None], predators), axis=1))
 
+    def _reach(self, cell: Array) -> Int32[Array, "moves 2"]:
+        moves = len(MOVES)
+        return move(jnp.broadcast_to(cell, (moves, 2)), jnp.arange(moves), self.shape, wrap=True)
+
     def _flight(self, predators: Array, prey: Array, unit: Array) -> Int32[Array, " 2"]:
-        reach = move(prey, jnp.arange(len(MOVES)), self.shape, wrap=True)
+        reach = self._reach(prey)
         nearest = jnp.min(distance(reach[:, None], predators, self.shape), axis=1)
         free = nearest > 0  # staying always is, unless caught
         good = free if self.prey == "random" else free & (nearest == jnp.max(nearest))

@@ -90,7 +90,7 @@ class DistancingGame(ModeGame[DistancingParams]):
         safe = np.repeat([3, 2], self.num_agents // 2)
         spread = np.repeat([1, 0, 3, 2], self.num_agents // 4)
         weights, penalty = np.asarray(params.weights, float), float(params.penalty)
-        paid = [distancing_step(np.int32(mode), action, weights, penalty) for mode, action in enumerate((safe, spread))]
+        paid = [distancing_step(np.array(mode), action, weights, penalty) for mode, action in enumerate((safe, spread))]
         in_safe = paid[0].rewards / (1 - float(params.discount))
         in_spread = paid[1].rewards + float(params.discount) * in_safe
         return {"equilibrium": np.stack([safe, spread]), "equilibrium_values": np.stack([in_safe, in_spread])}
