@@ -1,0 +1,122 @@
+"""Speed of Markov games, dilemmas, gridworlds, driving and bandits under random actions, and of OpenSpiel's soccer.
+
+    python scripts/bench/markov_games.py [--only NAME ...] [--sizes 1 64 1024 16384] [--core 0] [--out out.json]
+
+Registered environments of the five families play `--sizes` parallel instances with random legal actions; those that
+end are restarted as roll-outs do; a step is one move of all agents. Prints median steps a second of all instances
+together over `--repeats` timed calls, with compile seconds (no compilation cache). OpenSpiel's `markov_soccer`, where
+it is installed, is played from Python, one game at a time; its rules differ a little (the ball starts loose), and two
+moves and the chance node that orders them count as one step. `--core` pins the process to one core before JAX starts.
+"""
+
+import argparse
+import json
+import os
+import random
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+from auctions import play
+
+FAMILIES = ("markov", "dilemmas", "gridworlds", "driving", "bandits")
+STEPS = {1: 2048, 64: 512, 1024: 128, 16384: 16}
+OURS, THEIRS = "soccer", "OpenSpiel markov_soccer"
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--only", nargs="*", help="registered names; all of the five families by default")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1, 64, 1024, 16384], help="parallel instances")
+    parser.add_argument("--repeats", type=int, default=5, help="timed calls; the median counts")
+    parser.add_argument("--core", type=int, help="pin the process to this core")
+    parser.add_argument("--out", type=Path, help="write the figures to this JSON file")
+    parser.add_argument("--smoke", action="store_true", help="8 instances, one call: does it run")
+    args = parser.parse_args()
+    if args.smoke:
+        args.sizes, args.repeats = [8], 1
+    return args
+
+
+def environments() -> list[str]:
+    """Registered names of the five families."""
+    from jaxmarl.core import list_envs
+    from jaxmarl.core.registry import env_factory
+
+    folders = tuple(f"jaxmarl.envs.{family}." for family in FAMILIES)
+    return [name for name in list_envs() if env_factory(name).__module__.startswith(folders)]
+
+
+def open_spiel_soccer(repeats: int, steps: int) -> dict[str, float]:
+    """Random play of `markov_soccer`, a step being both players' moves and the chance node that orders them."""
+    import pyspiel
+
+    game = pyspiel.load_game("markov_soccer")
+    random.seed(0)
+    rates = []
+    for _ in range(repeats):
+        state, moved, started = game.new_initial_state(), 0, time.perf_counter()
+        while moved < steps:
+            if state.is_terminal():
+                state = game.new_initial_state()
+            elif state.is_chance_node():
+                state.apply_action(random.choice(state.legal_actions()))  # chance is uniform in this game
+            else:
+                state.apply_actions([random.choice(state.legal_actions(player)) for player in (0, 1)])
+                moved += 1
+        rates.append(steps / (time.perf_counter() - started))
+    median = statistics.median(rates)
+    return {"steps_per_second": median, "slowest": min(rates), "fastest": max(rates), "compile_seconds": 0.0}
+
+
+def print_table(rows: dict[str, dict[int, dict[str, Any]]], theirs: dict[str, float] | None, title: str) -> None:
+    """A line for each environment, a column for each number of instances."""
+    from rich.console import Console
+    from rich.table import Table
+
+    sizes = sorted({size for row in rows.values() for size in row})
+    table = Table("environment", "agents", *(f"{size:,} at once" for size in sizes), "compile s", title=title)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, row in rows.items():
+        speeds = [f"{row[size]['steps_per_second']:,.0f}" for size in sizes]
+        compiled = max(figures["compile_seconds"] for figures in row.values())
+        table.add_row(name, str(row[sizes[0]]["num_agents"]), *speeds, f"{compiled:.1f}")
+    if theirs:
+        table.add_section()
+        table.add_row(THEIRS, "2", f"{theirs['steps_per_second']:,.0f}", *[""] * (len(sizes) - 1), "")
+    if theirs and OURS in rows:
+        ratios = [f"{rows[OURS][size]['steps_per_second'] / theirs['steps_per_second']:.3g} x" for size in sizes]
+        table.add_row(f"{OURS} : {THEIRS}", "", *ratios, "")
+    Console(width=120).print(table)
+
+
+def main() -> None:
+    """Measures, prints and writes."""
+    args = parse_arguments()
+    if args.core is not None:
+        os.sched_setaffinity(0, {args.core})
+    import jax
+
+    import jaxmarl.envs  # noqa: F401
+
+    jax.config.update("jax_enable_compilation_cache", False)
+    rows: dict[str, dict[int, dict[str, Any]]] = {}
+    for name in environments() if args.only is None else args.only:
+        rows[name] = {size: play(name, None, size, args.repeats, STEPS.get(size, 64)) for size in args.sizes}
+    theirs = None
+    if args.only is None or OURS in args.only:
+        try:
+            theirs = open_spiel_soccer(args.repeats, 1000 if args.smoke else 10_000)
+        except ImportError:
+            print("OpenSpiel is not installed: not compared")
+    device = f"{jax.devices()[0].device_kind}, {len(os.sched_getaffinity(0))} cores"
+    print_table(rows, theirs, f"steps a second; jax {jax.__version__}, {device}")
+    if args.out:
+        record = {"device": device, "jax": jax.__version__, "environments": rows, "open_spiel": theirs}
+        args.out.write_text(json.dumps(record, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
