@@ -7,7 +7,9 @@ from jaxmarl.envs.pricing.bertrand import (
     LinearBertrandParams,
 )
 from jaxmarl.envs.pricing.cournot import Cournot, QuantityParams, Stackelberg
+from jaxmarl.envs.pricing.demand_response import DemandResponse, DemandResponseParams
 from jaxmarl.envs.pricing.dynamic_pricing import DynamicPricing, DynamicPricingParams, DynamicPricingState
+from jaxmarl.envs.pricing.global_local import GlobalLocal, GlobalLocalState, GlobalLocalTables
 from jaxmarl.envs.pricing.inventory_competition import (
     InventoryCompetition,
     InventoryCompetitionParams,
@@ -39,14 +41,20 @@ from jaxmarl.envs.pricing.sequential_pricing import (
     SequentialPricingParams,
     SequentialPricingState,
 )
+from jaxmarl.envs.pricing.service_rate import ServiceRate, ServiceRateParams
 
 __all__ = [
     "CapacityBertrand",
     "CapacityBertrandParams",
     "Cournot",
+    "DemandResponse",
+    "DemandResponseParams",
     "DynamicPricing",
     "DynamicPricingParams",
     "DynamicPricingState",
+    "GlobalLocal",
+    "GlobalLocalState",
+    "GlobalLocalTables",
     "InventoryCompetition",
     "InventoryCompetitionParams",
     "InventoryCompetitionState",
@@ -67,6 +75,8 @@ __all__ = [
     "SequentialPricing",
     "SequentialPricingParams",
     "SequentialPricingState",
+    "ServiceRate",
+    "ServiceRateParams",
     "Stackelberg",
     "bertrand_nash",
     "best_responses",
