@@ -1,4 +1,4 @@
-"""The command line: `jaxmarl envs | train | evaluate | solve`."""
+"""The command line: `jaxmarl envs | train | evaluate | solve | play`."""
 
 import inspect
 import os
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxmarl.cli_auctions import solve_auction
+from jaxmarl.cli_play import play
 from jaxmarl.core.checks import require_choice
 
 EXPERIMENTS = ("rrps",)
@@ -267,7 +268,13 @@ def _cache_compilations() -> None:
         jax.config.update("jax_compilation_cache_dir", str(folder))
 
 
-COMMANDS: dict[str, Callable[..., Any]] = {"envs": envs, "train": train, "evaluate": evaluate, "solve": solve}
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "envs": envs,
+    "train": train,
+    "evaluate": evaluate,
+    "solve": solve,
+    "play": play,
+}
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -43,7 +43,7 @@ class Mark(NamedTuple):
         kind: `"tile"` or `"disc"`.
         label: up to three letters (A-Z), digits or signs, drawn on it.
         size: width, as a share of the cell.
-        offset: of the centre from the cell's, (down, right) as shares of the cell.
+        offset: of the centre from the cell's, (down, right) as shares of the cell; what leaves the cell is drawn, too.
         ink: colour of the label.
     """
 
@@ -76,9 +76,7 @@ def draw_grid(shape: tuple[int, int], marks: Iterable[Mark], tile: int = 40) -> 
     for mark in marks:
         row, column = (int(x) for x in mark.position)
         if 0 <= row < shape[0] and 0 <= column < shape[1]:
-            # the line to the right and below belongs to the cell, so that full tiles meet
-            cell = image[row * tile : (row + 1) * tile + 1, column * tile : (column + 1) * tile + 1]
-            _draw(cell, mark, tile)
+            _draw(image, mark, ((row + 0.5 + mark.offset[0]) * tile, (column + 0.5 + mark.offset[1]) * tile), tile)
     return np.round(image).astype(np.uint8)
 
 
@@ -93,10 +91,9 @@ def agent_marks(positions: Any, labels: Sequence[str] | None = None) -> list[Mar
     marks = []
     for i, cell in enumerate(cells):
         together = [j for j, other in enumerate(cells) if other == cell]
-        share = 1 / len(together)
-        across = (together.index(i) + 0.5) * share - 0.5 if len(together) > 1 else 0.0
+        size = max(0.75 / len(together) ** 0.5, 0.35)
+        across = (together.index(i) / max(len(together) - 1, 1) - 0.5) * (1 - size) if len(together) > 1 else 0.0
         label = str(i % 1000) if labels is None else labels[i]
-        size = 0.75 if len(together) == 1 else max(0.95 * share, 0.3)
         marks.append(Mark(cell, AGENTS[i % len(AGENTS)], label=label, size=size, offset=(0.0, across)))
     return marks
 
@@ -111,23 +108,24 @@ def discs(mask: Any, colour: Colour, size: float = 0.5) -> list[Mark]:
     return [Mark(cell, colour, size=size) for cell in np.argwhere(np.asarray(mask))]
 
 
-def _draw(cell: np.ndarray, mark: Mark, tile: int) -> None:
-    """Paints a mark over the pixels of its cell, in place."""
+def _draw(image: np.ndarray, mark: Mark, centre: tuple[float, float], tile: int) -> None:
+    """Paints a mark around a point of the image, in place."""
     require_choice("kind", mark.kind, ("tile", "disc"))
     half = mark.size * tile / 2
-    centre = [tile / 2 + shift * tile for shift in mark.offset]
-    down, right = (np.abs(np.arange(tile + 1) - c) for c in centre)
+    low = [max(int(c - half) - 1, 0) for c in centre]
+    area = image[low[0] : int(centre[0] + half) + 3, low[1] : int(centre[1] + half) + 3]
+    down, right = (np.abs(first + np.arange(n) - c) for first, n, c in zip(low, area.shape, centre, strict=False))
     if mark.kind == "disc":
         outside = np.hypot(down[:, None], right[None, :]) - half
-    else:
+    else:  # half a pixel more: full tiles cover the lines around them
         outside = np.maximum(down[:, None], right[None, :]) - half - 0.5
     cover = np.clip(0.5 - outside, 0.0, 1.0)[..., None]
-    cell[:] = cell * (1 - cover) + np.array(mark.colour) * cover
+    area[:] = area * (1 - cover) + np.array(mark.colour) * cover
     if mark.label:
-        _write(cell, mark, centre, half)
+        _write(image, mark, centre, half)
 
 
-def _write(cell: np.ndarray, mark: Mark, centre: list[float], half: float) -> None:
+def _write(image: np.ndarray, mark: Mark, centre: tuple[float, float], half: float) -> None:
     """Writes a mark's label, as large as fits."""
     glyphs = [_GLYPHS.get(letter, _GLYPHS["?"]) for letter in mark.label.upper()]
     bits = np.array([[int(b) for glyph in glyphs for b in f"{int(glyph[r]):03b}0"][:-1] for r in range(5)], bool)
@@ -136,5 +134,5 @@ def _write(cell: np.ndarray, mark: Mark, centre: list[float], half: float) -> No
     top, left = (round(c - n / 2 + 0.5) for c, n in zip(centre, block.shape, strict=True))
     if top < 0 or left < 0:
         return
-    area = cell[top : top + block.shape[0], left : left + block.shape[1]]
+    area = image[top : top + block.shape[0], left : left + block.shape[1]]
     area[block[: area.shape[0], : area.shape[1]]] = mark.ink

@@ -16,7 +16,7 @@ from jaxmarl.core.checks import require, require_int
 from jaxmarl.core.environment import Environment
 from jaxmarl.core.policy import Policy
 from jaxmarl.core.spaces import Box, Discrete
-from jaxmarl.envs.picture import AGENTS, GREY, RED, WATER, Mark, draw_grid
+from jaxmarl.envs.picture import AGENTS, RED, WATER, Mark, draw_grid
 
 BRAKE, HOLD, ACCELERATE = range(3)
 METRES = 2.0  # of road, in a cell of a picture
@@ -214,11 +214,11 @@ class Driving(Environment[DrivingState, DrivingParams]):
         columns = round((last - first) / METRES)
         zone = range(round(-first / METRES), round((self.exit - first) / METRES))
         marks = [Mark((lane, column), WATER, "tile", size=1.0) for lane in range(self.num_lanes) for column in zone]
-        for i, x in enumerate(np.asarray(state.position)):
-            column = int(np.floor((x - first) / METRES))
-            colour = RED if state.crashed[i] else AGENTS[i % len(AGENTS)] if state.alive[i] else GREY
-            shift = (0.0, float((x - first) / METRES - column - 0.5))
-            marks.append(Mark((int(self.lanes[i]), column), colour, label=str(i), size=0.9, offset=shift))
+        for i in np.flatnonzero(np.asarray(state.alive)):
+            cell = (float(state.position[i]) - first) / METRES
+            colour = RED if state.crashed[i] else AGENTS[i % len(AGENTS)]
+            position = int(self.lanes[i]), int(np.floor(cell))
+            marks.append(Mark(position, colour, label=str(i), size=0.9, offset=(0.0, cell % 1 - 0.5)))
         return draw_grid((self.num_lanes, columns), marks, tile=24)
 
 
