@@ -1,0 +1,199 @@
+"""One iteration of policy-space response oracles (PSRO, Lanctot et al. 2017).
+
+An oracle responds for every seat to the others' mixture, what is new is added to the populations, the payoffs of the
+new profiles only are estimated, and a meta-solver mixes the populations anew. With exact responses this is the double
+oracle; with a correlated equilibrium as meta-solver it is joint PSRO (Marris et al. 2021), for any number of players.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxmarl.games.metrics import coarse_deviation_gains, swap_gains
+from jaxmarl.solvers.psro.empirical import Estimates, weighted_error
+from jaxmarl.solvers.psro.game import PsroGame, Strategy, is_member, member
+from jaxmarl.solvers.psro.meta_solvers import MetaSolver, marginals_of
+from jaxmarl.solvers.psro.state import PsroSettings, PsroState, grown, is_shared, payoff_row
+
+SUPPORT = 1e-8  # weights up to this are none
+
+_Candidate: TypeAlias = tuple[Strategy, Estimates | None, Any]
+
+
+def expand(game: PsroGame, state: PsroState, settings: PsroSettings, solver: MetaSolver) -> PsroState:
+    """Responses of all seats: what they gain goes to the trace, the new ones to the populations."""
+    turn = _Turn(game, state, settings, solver)
+    key = jax.random.fold_in(state.key, state.iteration)
+    counters = None
+    if settings.self_play:
+        counters = game.saddle_points(state.populations, state.empirical.masks)[1]  # type: ignore[attr-defined]
+    gains, errors = [], []
+    for seat in (0,) if _is_symmetric_duel(game, settings) else range(game.num_players):
+        respond_key, variant_key, row_key = jax.random.split(jax.random.fold_in(key, seat), 3)
+        best, gain, error = turn.certificate(seat, respond_key)
+        gains.append(gain)
+        errors.append(error)
+        extra = [(counters[seat], None, True)] if counters else []
+        for i, candidate in enumerate(turn.candidates(seat, best, variant_key) + extra):
+            turn.add(seat, candidate, gain, jax.random.fold_in(row_key, i))
+    gain, error = (jnp.broadcast_to(jnp.stack(values), (game.num_players,)) for values in (gains, errors))
+    unchanged = jnp.all(turn.empirical.sizes == state.empirical.sizes)
+    small = jnp.sum(jnp.maximum(gain, 0)) <= settings.tolerance
+    return replace(
+        state,
+        populations=turn.populations,
+        empirical=turn.empirical,
+        iteration=state.iteration + 1,
+        done=unchanged | (small & game.exact),
+        trace=_traced(state, solver, gain, error),
+    )
+
+
+def remix(game: PsroGame, state: PsroState, settings: PsroSettings, solver: MetaSolver) -> PsroState:
+    """The state with the meta-solver's distribution over the profiles that are there."""
+    empirical = state.empirical
+    if settings.variant == "anytime":
+        mixtures, _ = game.saddle_points(state.populations, empirical.masks)  # type: ignore[attr-defined]
+        joint = mixtures[0][:, None] * mixtures[1]
+    else:
+        joint = solver.solve(empirical.game, empirical.cells.variance)
+    if _is_symmetric_duel(game, settings):
+        # optimal strategies of a symmetric zero-sum game are one convex set for both players
+        mean = jnp.mean(jnp.stack(marginals_of(joint)), axis=0)
+        joint = mean[:, None] * mean
+    return replace(state, joint=joint.astype(state.joint.dtype))
+
+
+def _is_symmetric_duel(game: PsroGame, settings: PsroSettings) -> bool:
+    """Whether one seat's response is as good as the other's."""
+    return is_shared(game, settings) and game.zero_sum and game.num_players == 2
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class _Response:
+    """A strategy, its payoffs against the populations, and what it gets against the mixture it responds to."""
+
+    strategy: Strategy
+    row: Estimates
+    value: Float[Array, ""]
+    error: Float[Array, ""]
+
+
+class _Turn:
+    """The work of one iteration: `state` is where it started, `populations` and `empirical` are what has grown."""
+
+    def __init__(self, game: PsroGame, state: PsroState, settings: PsroSettings, solver: MetaSolver) -> None:
+        self.game, self.state, self.settings, self.solver = game, state, settings, solver
+        self.populations, self.empirical = state.populations, state.empirical
+
+    def certificate(self, seat: int, key: Array) -> tuple[_Response, Array, Array]:
+        """The response with the largest (weighted) gain, what all responses gain, and its standard error."""
+        targets, weights = self._targets(seat)
+        responses, active = self._respond(seat, targets, weights, key)
+        cells, joint = self.state.empirical.cells, self.state.joint
+        own = jnp.moveaxis(cells.mean[seat] * joint, seat, 0)
+        if self.solver.swap:
+            values = own.reshape(len(own), -1).sum(1)[active]
+            gains = jnp.maximum(weights[active] * responses.value - values, 0)
+        else:
+            gains = responses.value - jnp.sum(own)
+        best = member(responses, jnp.argmax(gains))
+        value_error = weighted_error(joint, cells.standard_error)[seat]
+        error = jnp.sqrt(jnp.sum((weights[active] * responses.error) ** 2) + value_error**2)
+        return best, jnp.sum(gains), error
+
+    def candidates(self, seat: int, best: _Response, key: Array) -> list[_Candidate]:
+        """Strategies to add: (strategy, its payoff row if that is known, whether it is wanted)."""
+        others = jnp.sum(self.state.joint, axis=seat)
+        payoffs = jnp.moveaxis(self.state.empirical.cells.mean[seat], seat, 0)
+        if self.settings.variant == "rectified":
+            targets, weights = _rectified(payoffs, others), marginals_of(self.state.joint)[seat]
+            responses, active = self._respond(seat, targets, weights, key)
+            wanted = weights[active] > SUPPORT
+            return [(member(responses.strategy, t), None, wanted[t]) for t in range(len(active))]
+        if self.settings.diversity:
+            strength = self.settings.diversity * self.settings.diversity_decay**self.state.iteration
+            diverse = self.game.diverse_response(  # type: ignore[attr-defined]
+                seat, self.populations, others, payoffs, self.state.empirical.masks[seat], strength
+            )
+            return [(diverse, None, True)]
+        return [(best.strategy, best.row, True)]
+
+    def add(self, seat: int, candidate: _Candidate, gain: Array, key: Array) -> None:
+        """Adds a candidate that is new, unless nothing is gained by it or this is the last iteration."""
+        strategy, row, wanted = candidate
+        if row is None:
+            row = payoff_row(self.game, self.settings, self.populations, self.empirical, seat, strategy, key)
+        worth = (gain > self.settings.tolerance) | (not self.game.exact)
+        new = ~is_member(self.populations[seat], self.empirical.masks[seat], strategy) & worth
+        goes_on = self.state.iteration + 1 < self.settings.num_iterations
+        self.populations, self.empirical = grown(
+            self.game,
+            self.settings,
+            self.populations,
+            self.empirical,
+            seat,
+            strategy,
+            row,
+            wanted & goes_on & (new | self.solver.repeats),
+        )
+
+    def _targets(self, seat: int) -> tuple[Float[Array, "targets *others"], Float[Array, " targets"]]:
+        """Distributions over the others' profiles to respond to, and their weights: one, or one a recommendation."""
+        own_first = jnp.moveaxis(self.state.joint, seat, 0)
+        if not self.solver.swap:
+            return jnp.sum(own_first, axis=0)[None], jnp.ones(1, own_first.dtype)
+        weights = marginals_of(self.state.joint)[seat]
+        weights = jnp.where(weights > SUPPORT, weights, 0)
+        scale = jnp.where(weights > 0, weights, 1)
+        return own_first / scale.reshape(-1, *[1] * (own_first.ndim - 1)), weights
+
+    def _respond(self, seat: int, targets: Array, weights: Array, key: Array) -> tuple[_Response, np.ndarray]:
+        """Responses to the targets, stacked, and which targets they are: those with weight, if it is known."""
+
+        def respond(target: Array, key: Array) -> _Response:
+            oracle_key, row_key = jax.random.split(key)
+            strategy = self.game.best_response(seat, self.populations, target, oracle_key)
+            row = payoff_row(self.game, self.settings, self.populations, self.empirical, seat, strategy, row_key)
+            value = jnp.sum(target * row.mean[seat])
+            return _Response(strategy, row, value, weighted_error(target, row.standard_error)[seat])
+
+        keys, everything = jax.random.split(key, len(targets)), np.arange(len(targets))
+        if self.game.pure and len(targets) > 1:
+            return jax.vmap(respond)(targets, keys), everything
+        active = everything if len(targets) == 1 else np.flatnonzero(np.asarray(weights) > SUPPORT)
+        responses = [respond(targets[t], keys[t]) for t in active]
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *responses), active
+
+
+def _rectified(
+    payoffs: Float[Array, "capacity *others"], others: Float[Array, "*others"]
+) -> Float[Array, "capacity *others"]:
+    """For each own strategy the others' profiles that it does not lose to, weighted as they are played."""
+    kept = jnp.where(payoffs >= 0, others, 0)
+    mass = jnp.sum(kept, axis=tuple(range(1, kept.ndim)), keepdims=True)
+    return jnp.where(mass > SUPPORT, kept / jnp.where(mass > SUPPORT, mass, 1), others)
+
+
+def _traced(state: PsroState, solver: MetaSolver, gain: Array, error: Array) -> dict[str, Array]:
+    """The trace with the row of this iteration, which is of the mixture that was responded to."""
+    game, joint = state.empirical.game, state.joint
+    if solver.swap:
+        within = [jnp.sum(jnp.max(swap_gains(game, joint, i), axis=1)) for i in range(game.num_players)]
+        meta_gap = jnp.sum(jnp.stack(within))
+    else:
+        meta_gap = jnp.sum(jnp.maximum(coarse_deviation_gains(game, joint), 0))
+    row = {
+        "gain": gain,
+        "gain_error": error,
+        "value": game.payoffs_of_joint(joint),
+        "meta_gap": meta_gap,
+        "size": state.empirical.sizes,
+        "mixture": state.mixtures,
+    }
+    return {name: rows.at[state.iteration].set(row[name].astype(rows.dtype)) for name, rows in state.trace.items()}
