@@ -3,6 +3,7 @@
 Each plays the price step that comes nearest to the price it wants; params are unused. Markups are shares of unit cost.
 """
 
+import math
 from collections.abc import Callable
 
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from jaxmarl.envs.marketplaces.price_crash import FirmView, PriceCrash, firm_vie
 
 
 def undercutter(env: PriceCrash, discount: float = 0.98, supply_level: int = -1) -> Policy:
-    """Wants `discount` times the cheapest rival's price, whatever that costs.
+    """Wants `discount` times the cheapest rival's price, whatever that costs; holds its own where no rival is left.
 
     Args:
         env: for its price steps and supply levels.
@@ -22,25 +23,38 @@ def undercutter(env: PriceCrash, discount: float = 0.98, supply_level: int = -1)
         supply_level: index into `env.supply_levels`.
     """
     require(0 < discount <= 1, "discount", discount, "in (0, 1]")
-    return _firm(env, lambda seen: jnp.min(seen.rivals[0]) + jnp.log(discount), supply_level, "undercutter")
+    return _firm(
+        env,
+        lambda seen: _cheapest(seen) + jnp.where(seen.rivals_alive > 0, math.log(discount), 0.0),
+        supply_level,
+        "undercutter",
+    )
 
 
 def fixed_markup(env: PriceCrash, markup: float = 0.5, supply_level: int = -2) -> Policy:
     """Wants `(1 + markup)` times unit cost, whatever rivals do."""
     require(markup > -1, "markup", markup, "above -1")
-    return _firm(env, lambda seen: jnp.log1p(markup), supply_level, "fixed_markup")
+    return _firm(env, lambda seen: jnp.asarray(math.log1p(markup)), supply_level, "fixed_markup")
 
 
-def stabiliser(env: PriceCrash, margin: float = 0.25, supply_level: int = -2) -> Policy:
-    """Matches the cheapest rival, but wants `(1 + margin)` times unit cost at least: it leaves ruinous sales to others.
+def stabiliser(env: PriceCrash, margin: float = 0.25, markup: float = 0.5, supply_level: int = -2) -> Policy:
+    """Follows the cheapest rival between a floor and a ceiling: it leaves ruinous sales to others, and never gouges.
 
     Args:
         env: for its price steps and supply levels.
         margin: of the floor, at least 0.
+        markup: of the ceiling, at least `margin`.
         supply_level: index into `env.supply_levels`.
     """
     require(margin >= 0, "margin", margin, "at least 0")
-    return _firm(env, lambda seen: jnp.maximum(jnp.min(seen.rivals[0]), jnp.log1p(margin)), supply_level, "stabiliser")
+    require(markup >= margin, "markup", markup, f"at least margin ({margin})")
+    bounds = math.log1p(margin), math.log1p(markup)
+    return _firm(env, lambda seen: jnp.clip(_cheapest(seen), *bounds), supply_level, "stabiliser")
+
+
+def _cheapest(seen: FirmView) -> Float[Array, ""]:
+    """Log markup of the cheapest rival, the own where none is left."""
+    return jnp.where(seen.rivals_alive > 0, seen.rivals[0, 0], seen.own[0])
 
 
 def _firm(env: PriceCrash, target: Callable[[FirmView], Float[Array, ""]], supply_level: int, name: str) -> Policy:

@@ -115,7 +115,7 @@ def test_orders_come_from_where_they_should(played):
 
 
 def test_one_step_by_hand():
-    env = RideHailing(size=3, num_vehicles=2, max_orders=2, window=2, num_choices=3, num_steps=5)
+    env = RideHailing(size=3, num_vehicles=2, max_orders=2, window=2, num_choices=3, num_steps=5, rule="greedy")
     params = env.default_params.replace(order_rate=jnp.zeros(()))
 
     @jax.jit

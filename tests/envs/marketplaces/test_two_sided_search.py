@@ -109,9 +109,11 @@ def test_race_effort_is_a_best_response():
 
 def test_burdett_judd_prices():
     q, price = 0.4, np.linspace(0.26, 0.99, 30)
-    np.testing.assert_allclose(burdett_judd_price(burdett_judd_cdf(price, q), q), price, rtol=1e-5)
-    np.testing.assert_allclose(burdett_judd_cdf(np.array([0.1, q / (2 - q), 1.0, 2.0]), q), [0, 0, 1, 1], atol=1e-6)
-    np.testing.assert_allclose(price * (q + 2 * (1 - q) * (1 - burdett_judd_cdf(price, q))), q, rtol=1e-5)
+    cdf = jax.jit(burdett_judd_cdf)
+    np.testing.assert_allclose(jax.jit(burdett_judd_price)(cdf(price, q), q), price, rtol=1e-5)
+    ends = np.resize([0.1, q / (2 - q), 1.0, 2.0], 30)
+    np.testing.assert_allclose(cdf(ends, q), np.resize([0, 0, 1, 1], 30), atol=1e-6)
+    np.testing.assert_allclose(price * (q + 2 * (1 - q) * (1 - np.asarray(cdf(price, q)))), q, rtol=1e-5)
 
 
 def test_dispersed_prices_earn_the_same():
