@@ -6,7 +6,7 @@ say what players learn in a period.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -104,7 +104,7 @@ def session_learner(
     def update(state: SessionState) -> tuple[SessionState, Metrics]:
         key, chance_key = jax.random.split(state.key)
         after, earned = play(state, draw(chance, chance_key))
-        state = _unless_over(is_stable(state, config), state, after).replace(key=key)
+        state = replace(_unless_over(is_stable(state, config), state, after), key=key)
         metrics = {
             "reward": jnp.mean(earned),
             "epsilon": jnp.mean(exploration(state.periods[:, None], settings)),
@@ -222,4 +222,4 @@ def _unless_over(over: Bool[Array, " B"], old: SessionState, new: SessionState) 
         return jnp.where(over.reshape(-1, *[1] * (before.ndim - 1)), before, after)
 
     chosen = {name: choose(getattr(old, name), getattr(new, name)) for name in ("q", "history", "periods", "stable")}
-    return old.replace(**chosen)
+    return replace(old, **chosen)

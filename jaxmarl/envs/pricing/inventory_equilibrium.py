@@ -83,7 +83,7 @@ def joint_values(market: LogitMarket, customers: float, stock: int, num_steps: i
 def _qualities(market: LogitMarket, stock: int) -> Float64[np.ndarray, "*stocks N"]:
     """Qualities by stocks: far worse than the outside good where there is nothing to sell."""
     quality = np.asarray(market.quality, np.float64)
-    stocks = np.stack(np.indices((stock + 1,) * len(quality)), axis=-1)
+    stocks = np.moveaxis(np.indices((stock + 1,) * len(quality)), 0, -1)
     return np.where(stocks > 0, quality, market.outside_quality - CLOSED * market.differentiation)
 
 

@@ -184,11 +184,14 @@ class LogitPricing(Environment[LogitPricingState, LogitPricingParams]):
 
     @property
     def default_params(self) -> LogitPricingParams:
-        n, spreads = self.num_agents, {}
-        spreads["outside_spread"] = 0.5 if self.stochastic_demand else 0.0
-        spreads["cost_spread"] = 0.1 if self.stochastic_costs else 0.0
-        enters = [0] * (n - 1) + [self.num_steps // 2] if self.entry else None
-        return logit_pricing_params(np.full(n, 2.0), np.ones(n), **spreads, enters=enters)
+        n = self.num_agents
+        return logit_pricing_params(
+            np.full(n, 2.0),
+            np.ones(n),
+            outside_spread=0.5 if self.stochastic_demand else 0.0,
+            cost_spread=0.1 if self.stochastic_costs else 0.0,
+            enters=[0] * (n - 1) + [self.num_steps // 2] if self.entry else None,
+        )
 
     def action_space(self, params: LogitPricingParams) -> Discrete | Box:
         return Box(0.0, 1.0) if self.num_prices is None else Discrete(self.num_prices)
@@ -238,13 +241,12 @@ class LogitPricing(Environment[LogitPricingState, LogitPricingParams]):
             recent = jnp.where(self._sells(zero, params), recent, self._highest).astype(recent.dtype)
         return LogitPricingState(zero, recent)
 
-    def transition(self, state: LogitPricingState, action: Array, chance, params: LogitPricingParams):
-        better_outside, higher_costs = chance or ((), ())
+    def transition(self, state: LogitPricingState, action: Array, chance: Any, params: LogitPricingParams):
         outside, cost = params.outside_quality, params.cost
         if self.stochastic_demand:
-            outside = outside + params.outside_spread * (2 * better_outside - 1)
+            outside = outside + params.outside_spread * (2 * chance[0] - 1)
         if self.stochastic_costs:
-            cost = cost + params.cost_spread * (2 * higher_costs - 1)
+            cost = cost + params.cost_spread * (2 * chance[1] - 1)
         kept = jnp.clip(action, 0.0, 1.0) if self.num_prices is None else action
         sells = self._sells(state.t, params) if self.entry else None
         if sells is not None:
