@@ -15,6 +15,7 @@ figure to `marketplaces.png` in `--folder`.
 import argparse
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def crash(args: argparse.Namespace) -> list[dict[str, Any]]:
     mixes = {"5 fixed markups": [1] * env.num_agents} | mixes
     schedule = np.repeat(np.array(list(mixes.values())), args.matches, axis=0)
     seating = Seating(env, tuple(map(Player, makers)), schedule)
-    params = env.default_params.replace(lowest_cost=jnp.ones(()))
+    params = replace(env.default_params, lowest_cost=jnp.ones(()))
     _, state, info = jax.jit(lambda key: play_seated(seating, params, key, lambda info: info))(
         jax.random.key(args.seed)
     )
@@ -88,8 +89,8 @@ def crash(args: argparse.Namespace) -> list[dict[str, Any]]:
             profit=float(gross.mean()),
             benchmark_profit=margin,
         )
-        path = np.nanmean(np.where(before.any((1, 2))[:, None, None], traded, 0.0), axis=(1, 2))
-        path = np.where(before.any((1, 2)), path, np.nan)
+        firms = before.sum(axis=(1, 2))
+        path = np.where(firms > 0, (before * prices).sum(axis=(1, 2)) / np.maximum(firms, 1), np.nan)
         rows.append(
             {"mix": name, "survivors": float(state.alive[at].sum(1).mean()), **_scored(score)}
             | {
@@ -109,7 +110,7 @@ def lemons(args: argparse.Namespace) -> list[dict[str, Any]]:
     places = {name: i for i, name in enumerate((*buyers, *principals))}
     table = [[*[places[buyer]] * env.num_buyers, places[below]] for buyer, below in TRADERS.values()]
     seating = Seating(env, players, np.repeat(table, args.matches, axis=0))
-    one = env.default_params.replace(honest_discount=jnp.asarray(0.1))
+    one = replace(env.default_params, honest_discount=jnp.asarray(0.1))
     params = jax.tree.map(lambda x: jnp.stack([x] * len(SYBILS)), one).replace(num_sybils=jnp.asarray(SYBILS))
     keys = jax.random.split(jax.random.key(args.seed + 1), len(SYBILS))
     run = jax.jit(jax.vmap(lambda p, key: play_seated(seating, p, key, lambda info: info)))
@@ -154,8 +155,8 @@ def searches(args: argparse.Namespace) -> tuple[list[dict[str, Any]], list[dict[
     counts = np.arange(1, env.num_agents + 1)
     cases = [(noise, bias, m) for noise, bias in SEARCHES.values() for m in counts]
     default = env.default_params
-    plain = default.replace(
-        taste=jnp.zeros(()), fit=jnp.ones(()), lowest_quality=jnp.ones(()), num_results=jnp.array(3)
+    plain = replace(
+        default, taste=jnp.zeros(()), fit=jnp.ones(()), lowest_quality=jnp.ones(()), num_results=jnp.array(3)
     )
     stacked = jax.tree.map(lambda x: jnp.stack([x] * len(cases)), default).replace(
         ranking_noise=jnp.array([x for x, _, _ in cases]),

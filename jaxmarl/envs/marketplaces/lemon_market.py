@@ -84,7 +84,8 @@ class BuyerView(NamedTuple):
 
 def buyer_view(obs: Float[Array, " features"]) -> BuyerView:
     """Names the parts of an observation of `LemonMarket`."""
-    return BuyerView(*obs[:-2].reshape(_LISTED, -1), obs[-2], obs[-1])
+    price, advertised, reputation, age, own = obs[:-2].reshape(_LISTED, -1)
+    return BuyerView(price, advertised, reputation, age, own, obs[-2], obs[-1])
 
 
 @register("lemon_market")

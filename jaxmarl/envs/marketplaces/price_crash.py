@@ -94,7 +94,8 @@ class FirmView(NamedTuple):
 def firm_view(obs: Float[Array, " features"]) -> FirmView:
     """Names the parts of an observation of `PriceCrash`."""
     history = obs[_OWN:].reshape(LAGS, -1)
-    return FirmView(*obs[:_OWN], history[:, 0], history[:, 1:])
+    cash, stock, alive, log_cost, time, rivals_alive = obs[:_OWN]
+    return FirmView(cash, stock, alive, log_cost, time, rivals_alive, history[:, 0], history[:, 1:])
 
 
 @register("price_crash")

@@ -18,7 +18,7 @@ def first_offer_share(bias: Number, temperature: Number, num_offers: Number) -> 
         temperature: τ > 0 of the logit choice.
         num_offers: m, at least 1.
     """
-    return 1 / (1 + (num_offers - 1) * jnp.exp(-jnp.asarray(bias) / temperature))
+    return 1 / (1 + (jnp.asarray(num_offers) - 1) * jnp.exp(-jnp.asarray(bias) / temperature))
 
 
 def race_effort(stake: Number, num_offers: Number, num_businesses: int, effort_cost: Number) -> Float[Array, "..."]:
@@ -59,4 +59,4 @@ def burdett_judd_price(
 ) -> Float[Array, "..."]:
     """Inverse of `burdett_judd_cdf`: the price at the quantile `unit` in [0, 1]."""
     odds = single_quote / (2 * (1 - single_quote))
-    return cost + (value - cost) * odds / (odds + 1 - jnp.asarray(unit))
+    return jnp.asarray(cost + (value - cost) * odds / (odds + 1 - jnp.asarray(unit)))
