@@ -1,0 +1,433 @@
+"""Learning with opponent Q-learning awareness (LOQA; Aghajohari et al., ICLR 2024, arXiv 2405.01035), by self-play.
+
+The opponent is taken to play `softmax(Q / τ)` of its action values. The value of the action that it took is replaced by
+an estimate of its return that is differentiable in one's own policy, so that a gradient step can make actions of the
+opponent that help one worth more to it. Without that term (`shaping_weight=0`) this is a naive actor-critic.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import struct
+from flax.linen.initializers import orthogonal
+from jaxtyping import Array, Float, Int32, PyTree
+
+from jaxmarl.core.chance import Uniform, draw
+from jaxmarl.core.checks import require, require_int
+from jaxmarl.core.environment import AnyEnvironment
+from jaxmarl.core.policy import Policy, categorical
+from jaxmarl.core.spaces import Discrete
+from jaxmarl.core.vector import VectorEnv
+from jaxmarl.learners.base import Learner, Metrics
+from jaxmarl.learners.networks import GRU
+
+
+@dataclass(frozen=True)
+class LOQAConfig:
+    """Settings of `loqa`; the defaults are those published for the Coin Game.
+
+    Attributes:
+        num_envs: episodes of one update.
+        actor_layers: widths of the layers before the memory (or the output); without any, and without memory, one-hot
+            observations have a row of logits each.
+        critic_layers: likewise.
+        recurrent: whether both networks end in a gated recurrent unit, as wide as their last layer.
+        clock: whether the critic sees the share of the episode that is over.
+        actor_rate: learning rate of Adam.
+        critic_rate: likewise.
+        warm_up: first updates, in which only the critic learns; until values are known, what shapes opponents is noise.
+        discount: γ.
+        temperature: τ.
+        trace: λ of the differentiable return.
+        shaping_weight: of the term that shapes the opponent.
+        entropy_weight: β.
+        target_decay: of the moving average of the critic that targets are computed with.
+        max_grad_norm: the norm of both networks' gradients together is clipped to it.
+        replay: past parameters kept, among which opponents are drawn; 1: always the previous ones.
+        replay_every: updates between two entries.
+        num_opponents: opponents drawn for one update; divides `num_envs`.
+    """
+
+    num_envs: int = 8192
+    actor_layers: tuple[int, ...] = (64,)
+    critic_layers: tuple[int, ...] = (64, 64)
+    recurrent: bool = True
+    clock: bool = False
+    actor_rate: float = 3e-3
+    critic_rate: float = 1e-2
+    warm_up: int = 0
+    discount: float = 0.96
+    temperature: float = 1.0
+    trace: float = 0.9
+    shaping_weight: float = 1.0
+    entropy_weight: float = 0.05
+    target_decay: float = 0.99
+    max_grad_norm: float = 1.0
+    replay: int = 1
+    replay_every: int = 1
+    num_opponents: int = 1
+
+    def __post_init__(self):
+        for name in ("num_envs", "replay", "replay_every", "num_opponents"):
+            require_int(name, getattr(self, name), 1)
+        require_int("warm_up", self.warm_up, 0)
+        for name in ("actor_layers", "critic_layers"):
+            widths = getattr(self, name)
+            fits = isinstance(widths, tuple) and all(isinstance(w, int) and w >= 1 for w in widths)
+            require(
+                fits and bool(widths or not self.recurrent), name, widths, "a tuple of widths, not empty if recurrent"
+            )
+        for name in ("actor_rate", "critic_rate", "temperature", "max_grad_norm"):
+            require(getattr(self, name) > 0, name, getattr(self, name), "positive")
+        for name in ("discount", "trace", "target_decay"):
+            require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "in [0, 1]")
+        for name in ("shaping_weight", "entropy_weight"):
+            require(getattr(self, name) >= 0, name, getattr(self, name), "non-negative")
+        divides = self.num_envs % self.num_opponents == 0
+        require(divides, "num_opponents", self.num_opponents, f"a divisor of num_envs ({self.num_envs})")
+
+
+def ipd_config(**changes: Any) -> LOQAConfig:
+    """Settings for the iterated prisoner's dilemma of 50 rounds: a row of logits for each state, past opponents.
+
+    Learning rates are above the published ones (actor 1e-4), as the critic learns alone at first: minutes on one core.
+
+    Args:
+        **changes: fields of `LOQAConfig` to set otherwise.
+    """
+    settings: dict[str, Any] = {
+        "num_envs": 256,
+        "actor_layers": (),
+        "critic_layers": (16, 16),
+        "recurrent": False,
+        "clock": True,
+        "actor_rate": 5e-3,
+        "critic_rate": 2e-2,
+        "warm_up": 200,
+        "entropy_weight": 0.0,
+        "target_decay": 0.9,
+        "replay": 1000,
+        "replay_every": 2,
+        "num_opponents": 16,
+    }
+    return LOQAConfig(**{**settings, **changes})
+
+
+def coin_config(**changes: Any) -> LOQAConfig:
+    """Settings for the 3 x 3 Coin Game with the alternating coin that one core can afford: few episodes, small nets.
+
+    Args:
+        **changes: fields of `LOQAConfig` to set otherwise.
+    """
+    settings: dict[str, Any] = {
+        "num_envs": 512,
+        "actor_layers": (32,),
+        "critic_layers": (32, 32),
+        "warm_up": 100,
+        "target_decay": 0.97,
+    }
+    return LOQAConfig(**{**settings, **changes})
+
+
+@struct.dataclass
+class LOQAState:
+    """State of the learner.
+
+    Attributes:
+        params: of the networks `"actor"` and `"critic"`.
+        target: moving average of the critic's.
+        replay: past params, stacked.
+        opt_state: of the optimiser.
+        count: updates made.
+        key: consumed by the next update.
+    """
+
+    params: PyTree
+    target: PyTree
+    replay: PyTree
+    opt_state: PyTree
+    count: Int32[Array, ""]
+    key: Array
+
+
+class Episodes(NamedTuple):
+    """`T` steps of `B` episodes; the learner sits first, its opponent second."""
+
+    obs: Float[Array, "T+1 B 2 F"]
+    action: Int32[Array, "T B 2"]
+    reward: Float[Array, "T B 2"]
+    opponent_logits: Float[Array, "T+1 B A"]
+
+
+class Network(nn.Module):
+    """Dense layers, a memory if `recurrent`, and a linear output at each of `T` steps."""
+
+    num_outputs: int
+    layers: tuple[int, ...]
+    recurrent: bool
+    output_scale: float
+
+    @nn.compact
+    def __call__(
+        self, memory: Float[Array, "*batch H"], x: Float[Array, "T *batch F"]
+    ) -> tuple[Float[Array, "*batch H"], Float[Array, "T *batch O"]]:
+        """Memory after the last step, and outputs."""
+        for i, width in enumerate(self.layers):
+            x = nn.relu(nn.Dense(width, kernel_init=orthogonal(2**0.5), name=f"layer_{i}")(x))
+        if self.recurrent:
+            memory, x = GRU(self.layers[-1], name="core")(memory, x, jnp.zeros(x.shape[:-1], bool))
+        return memory, nn.Dense(self.num_outputs, kernel_init=orthogonal(self.output_scale), name="output")(x)
+
+    def initial_memory(self, batch: tuple[int, ...] = ()) -> Float[Array, "*batch H"]:
+        """The memory at an episode's start."""
+        return jnp.zeros((*batch, self.layers[-1] if self.recurrent else 0), jnp.float32)
+
+    def whole(self, params: PyTree, x: Float[Array, "T *batch F"]) -> Float[Array, "T *batch O"]:
+        """Outputs over whole episodes."""
+        return self.apply(params, self.initial_memory(x.shape[1:-1]), x)[1]
+
+
+def differentiable_action_values(
+    log_prob: Float[Array, "T *batch"],
+    reward: Float[Array, "T *batch"],
+    value: Float[Array, "T *batch"],
+    discount: float,
+    trace: float,
+    final_value: Float[Array, "*batch"] | float = 0.0,
+) -> Float[Array, "T *batch"]:
+    """What the opponent's action at each step turned out to be worth to it, differentiable in one's later actions.
+
+    The value is `r_t + γ R_{t+1}`, with `R` the discounted rewards from then on; the gradient is
+    `γ Σ_{k>t} (γλ)^(k-t-1) (R_k - V_k) ∇ log π(a_k)`, by loaded DiCE (Farquhar et al. 2019).
+
+    Args:
+        log_prob: of one's own actions.
+        reward: the opponent's.
+        value: V, what the opponent expects at each step: a baseline.
+        discount: γ.
+        trace: λ.
+        final_value: what follows the last step. Where V goes on beyond a time limit, R has to: a return that stops
+            there is so far from the values of other actions that their softmax has no gradient left.
+    """
+    final = jnp.broadcast_to(jnp.asarray(final_value, reward.dtype), reward.shape[1:])[None]
+    remaining = jnp.asarray(discount, reward.dtype) ** jnp.arange(len(reward), 0, -1)
+    returns = discounted_sums(reward, discount) + remaining.reshape(-1, *[1] * (reward.ndim - 1)) * final
+    total = jnp.cumsum(log_prob, axis=0)
+    before = total - log_prob
+    score = _magic_box(total) - _magic_box(before)  # 0, with the gradient of log_prob
+    surplus = jax.lax.stop_gradient(returns - value)
+    loaded = returns + discounted_sums(surplus * score, discount * trace)
+    return reward + discount * jnp.concatenate([loaded[1:], final])
+
+
+def opponent_log_prob(
+    q: Float[Array, "T *batch A"],
+    action: Int32[Array, "T *batch"],
+    value: Float[Array, "T *batch"],
+    temperature: float,
+) -> Float[Array, "T *batch"]:
+    """Log probability of the opponent's actions under `softmax(Q / τ)`, differentiable in `value` only.
+
+    Args:
+        q: its action values, of which those of `action` are replaced by `value`.
+        action: its actions.
+        value: from `differentiable_action_values`.
+        temperature: τ.
+    """
+    taken = jax.nn.one_hot(action, q.shape[-1], dtype=bool)
+    logits = jnp.where(taken, value[..., None], jax.lax.stop_gradient(q)) / temperature
+    return value / temperature - jax.nn.logsumexp(logits, axis=-1)
+
+
+def discounted_sums(x: Float[Array, "T *batch"], rate: float) -> Float[Array, "T *batch"]:
+    """`Σ_{k>=t} rate^(k-t) x_k` at every step, as one matrix product."""
+    lag = np.arange(len(x)) - np.arange(len(x))[:, None]
+    weights = np.where(lag >= 0, float(rate) ** np.maximum(lag, 0), 0.0)
+    return jnp.tensordot(jnp.asarray(weights, x.dtype), x, axes=1)
+
+
+def _magic_box(x: Array) -> Array:
+    """1, with the gradient of `x`."""
+    return jnp.exp(x - jax.lax.stop_gradient(x))
+
+
+def loqa(env: AnyEnvironment, config: LOQAConfig, env_params: PyTree = None) -> Learner:
+    """A LOQA learner, which plays against its own past. Its policy is stochastic; its params are the actor's.
+
+    Args:
+        env: a symmetric game of two players with discrete actions, all legal, and a fixed horizon.
+        config: settings.
+        env_params: of the environment (default: `env.default_params`).
+
+    Raises:
+        ValueError: another kind of environment.
+    """
+    env_params = env.default_params if env_params is None else env_params
+    fits = env.num_agents == 2 and env.symmetric and env.horizon is not None
+    require(fits, "env", type(env).__name__, "a symmetric game of two players with a fixed horizon")
+    space = env.action_space(env_params)
+    if not isinstance(space, Discrete):
+        raise ValueError(f"env must have discrete actions, got {space!r}")
+    actor = Network(space.n, config.actor_layers, config.recurrent, 0.01)
+    critic = Network(space.n, config.critic_layers, config.recurrent, 0.01)
+    algorithm = _LOQA(env, config, env_params, actor, critic)
+
+    def act(params, memory, obs, chance):
+        memory, logits = actor.apply(params, memory, obs.reshape(1, -1))
+        return categorical(logits[0], chance), memory
+
+    return Learner(
+        init=algorithm.init,
+        update=algorithm.update,
+        policy=Policy(lambda chance: actor.initial_memory(), act, act_chance=Uniform(), name="loqa"),
+        params=lambda state: state.params["actor"],
+        steps_per_update=config.num_envs * env.horizon,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _LOQA:
+    """The algorithm, with everything static in one place."""
+
+    env: AnyEnvironment
+    config: LOQAConfig
+    env_params: PyTree
+    actor: Network
+    critic: Network
+
+    @property
+    def optimiser(self) -> optax.GradientTransformation:
+        config = self.config
+        start = optax.constant_schedule(0.0), optax.constant_schedule(config.actor_rate)
+        adams = {
+            "actor": optax.adam(optax.join_schedules(start, [config.warm_up])),
+            "critic": optax.adam(config.critic_rate),
+        }
+        return optax.chain(
+            optax.clip_by_global_norm(config.max_grad_norm), optax.multi_transform(adams, {k: k for k in adams})
+        )
+
+    @property
+    def num_steps(self) -> int:
+        return int(self.env.horizon or 0)
+
+    def init(self, key: Array) -> LOQAState:
+        actor_key, critic_key, key = jax.random.split(key, 3)
+        size = int(np.prod(self.env.observation_space(self.env_params).shape))
+        params = {
+            "actor": self.actor.init(actor_key, self.actor.initial_memory(), jnp.zeros((1, size))),
+            "critic": self.critic.init(
+                critic_key, self.critic.initial_memory(), jnp.zeros((1, size + self.config.clock))
+            ),
+        }
+        replay = jax.tree.map(lambda x: jnp.broadcast_to(x, (self.config.replay, *x.shape)), params)
+        opt_state = self.optimiser.init(params)
+        return LOQAState(params, params["critic"], replay, opt_state, jnp.zeros((), jnp.int32), key)
+
+    def update(self, state: LOQAState) -> tuple[LOQAState, Metrics]:
+        config = self.config
+        key, pick_key, play_key = jax.random.split(state.key, 3)
+        age = jnp.maximum(state.count - config.warm_up, 0)  # nobody meets the untrained critics of before
+        entries = jnp.clip(1 + (age - 1) // config.replay_every, 1, config.replay)
+        picks = jax.random.randint(pick_key, (config.num_opponents,), 0, entries)
+        opponents = jax.tree.map(lambda x: x[picks], state.replay)
+        episodes = self._play(state.params["actor"], opponents["actor"], play_key)
+        opponent_q = self._opponent_values(opponents["critic"], episodes)
+        grads, metrics = jax.grad(self._loss, has_aux=True)(state.params, state.target, episodes, opponent_q)
+        updates, opt_state = self.optimiser.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        target = optax.incremental_update(params["critic"], state.target, 1 - config.target_decay)
+        place = age // config.replay_every % config.replay
+        keep = age % config.replay_every == 0
+        replay = jax.tree.map(
+            lambda old, new: old.at[place].set(jnp.where(keep, new, old[place])), state.replay, state.params
+        )
+        return LOQAState(params, target, replay, opt_state, state.count + 1, key), metrics
+
+    def _play(self, params: PyTree, opponents: PyTree, key: Array) -> Episodes:
+        """Whole episodes; each opponent plays an equal share of them."""
+        config, actor = self.config, self.actor
+        batch = VectorEnv(self.env, config.num_envs)
+        groups = (config.num_opponents, config.num_envs // config.num_opponents)
+        start_key, steps_key = jax.random.split(key)
+
+        def flat(obs):
+            return obs.reshape(config.num_envs, 2, -1).astype(jnp.float32)
+
+        def step(carry, key):
+            (obs, state), mine, theirs = carry
+            act_key, env_key = jax.random.split(key)
+            mine, logits = actor.apply(params, mine, obs[None, :, 0])
+            grouped = obs[:, 1].reshape(*groups, -1)
+            theirs, others = jax.vmap(lambda p, m, x: actor.apply(p, m, x[None]))(opponents, theirs, grouped)
+            others = others.reshape(config.num_envs, -1)
+            action = categorical(jnp.stack([logits[0], others], axis=1), draw(Uniform(), act_key, (config.num_envs, 2)))
+            new_obs, state, reward, _, _, _ = batch.step(env_key, state, action, self.env_params)
+            return ((flat(new_obs), state), mine, theirs), (obs, action, reward, others)
+
+        obs, state = batch.reset(start_key, self.env_params)
+        memories = actor.initial_memory((config.num_envs,)), actor.initial_memory(groups)
+        carry, (obs, action, reward, others) = jax.lax.scan(
+            step, ((flat(obs), state), *memories), jax.random.split(steps_key, self.num_steps)
+        )
+        last = carry[0][0]
+        grouped = last[:, 1].reshape(*groups, -1)
+        _, final = jax.vmap(lambda p, m, x: actor.apply(p, m, x[None]))(opponents, carry[2], grouped)
+        others = jnp.concatenate([others, final.reshape(1, config.num_envs, -1)])
+        return Episodes(jnp.concatenate([obs, last[None]]), action, reward, others)
+
+    def _opponent_values(self, critics: PyTree, episodes: Episodes) -> Float[Array, "T+1 B A"]:
+        """The opponents' own action values."""
+        obs = self._timed(episodes.obs[:, :, 1])
+        grouped = obs.reshape(len(obs), self.config.num_opponents, -1, obs.shape[-1])
+        q = jax.vmap(self.critic.whole, (0, 1), 1)(critics, grouped)
+        return q.reshape(*obs.shape[:2], -1)
+
+    def _timed(self, obs: Float[Array, "T B F"]) -> Float[Array, "T B F"]:
+        """What the critic reads."""
+        if not self.config.clock:
+            return obs
+        time = jnp.arange(len(obs), dtype=obs.dtype)[:, None, None] / self.num_steps
+        return jnp.concatenate([obs, jnp.broadcast_to(time, (*obs.shape[:-1], 1))], axis=-1)
+
+    def _loss(self, params: PyTree, target: PyTree, episodes: Episodes, opponent_q: Array):
+        config, gamma = self.config, self.config.discount
+        obs, timed = episodes.obs[:, :, 0], self._timed(episodes.obs[:, :, 0])
+        logits, q = self.actor.whole(params["actor"], obs), self.critic.whole(params["critic"], timed)
+        log_pi = jax.nn.log_softmax(logits)
+        taken = jax.nn.one_hot(episodes.action[..., 0], q.shape[-1])
+        log_prob = jnp.sum(taken * log_pi[:-1], axis=-1)
+        policy = jax.lax.stop_gradient(jnp.exp(log_pi))
+        own, other = episodes.reward[..., 0], episodes.reward[..., 1]
+        value = jax.lax.stop_gradient(jnp.sum(policy * q, axis=-1))
+        advantage = own + gamma * value[1:] - value[:-1]
+        # a constant error of the critic would be an incentive to lower, or raise, everything the opponent gets
+        advantage = advantage - jnp.mean(advantage)
+
+        expected = jnp.sum(jax.nn.softmax(episodes.opponent_logits) * opponent_q, axis=-1)
+        worth = differentiable_action_values(log_prob, other, expected[:-1], gamma, config.trace, expected[-1])
+        shaped = opponent_log_prob(opponent_q[:-1], episodes.action[..., 1], worth, config.temperature)
+        entropy = -jnp.mean(jnp.sum(jnp.exp(log_pi[:-1]) * log_pi[:-1], axis=-1))
+        policy_loss, shaping_loss = -jnp.mean(log_prob * advantage), -jnp.mean(shaped * advantage)
+
+        aim = own + gamma * self._next_values(self.critic.whole(target, timed), policy, taken)
+        critic_loss = jnp.mean(optax.huber_loss(jnp.sum(taken * q[:-1], axis=-1), aim))
+        loss = policy_loss + config.shaping_weight * shaping_loss - config.entropy_weight * entropy + critic_loss
+        metrics = {
+            "reward": jnp.mean(own),
+            "opponent_reward": jnp.mean(other),
+            "entropy": entropy,
+            "critic_loss": critic_loss,
+            "shaping_loss": shaping_loss,
+        }
+        return loss, metrics
+
+    def _next_values(self, q: Array, policy: Array, taken: Array) -> Float[Array, "T B"]:
+        """Value after each step by the target critic, of the action taken next; time limits do not end the game."""
+        last = jnp.sum(policy[-1:] * q[-1:], axis=-1)
+        return jnp.concatenate([jnp.sum(taken[1:] * q[1:-1], axis=-1), last])

@@ -1,0 +1,124 @@
+"""LOQA: the differentiable return and its gradient, updates, refusals, and (slow) what is learned."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxmarl.envs.dilemmas import CoinGame, IteratedMatrix
+from jaxmarl.learners import over_seeds
+from jaxmarl.learners.loqa import (
+    LOQAConfig,
+    differentiable_action_values,
+    discounted_sums,
+    ipd_config,
+    loqa,
+    opponent_log_prob,
+)
+
+DISCOUNT, TRACE = 0.96, 0.9
+
+
+@pytest.fixture(scope="module")
+def episode():
+    """Logits, actions, rewards and values of 6 steps."""
+    keys = jax.random.split(jax.random.key(0), 4)
+    logits, reward, value = (jax.random.normal(k, shape) for k, shape in zip(keys, ((6, 3), (6,), (6,)), strict=False))
+    return logits, jax.random.randint(keys[3], (6,), 0, 3), reward, value
+
+
+@pytest.mark.parametrize("final", [0.0, 2.5])
+def test_value_and_gradient_of_the_differentiable_return(episode, final):
+    logits, action, reward, value = episode
+
+    def worth(logits):
+        log_prob = jnp.take_along_axis(jax.nn.log_softmax(logits), action[:, None], axis=1)[:, 0]
+        return differentiable_action_values(log_prob, reward, value, DISCOUNT, TRACE, final)
+
+    returns = np.zeros(7)
+    returns[6] = final
+    for t in range(5, -1, -1):
+        returns[t] = reward[t] + DISCOUNT * returns[t + 1]
+    np.testing.assert_allclose(worth(logits), reward + DISCOUNT * returns[1:], rtol=1e-5)
+    score = np.eye(3)[action] - np.asarray(jax.nn.softmax(logits))
+    wanted = np.zeros((6, 6, 3))
+    for t in range(6):
+        for k in range(t + 1, 6):
+            surplus = returns[k] - float(value[k])
+            wanted[t, k] = DISCOUNT * (DISCOUNT * TRACE) ** (k - t - 1) * surplus * score[k]
+    np.testing.assert_allclose(jax.jacrev(worth)(logits), wanted, atol=1e-5)
+
+
+def test_discounted_sums(episode):
+    x = np.asarray(episode[0], np.float64)
+    wanted = [sum(0.7 ** (k - t) * x[k] for k in range(t, 6)) for t in range(6)]
+    np.testing.assert_allclose(discounted_sums(jnp.asarray(x), 0.7), wanted, rtol=1e-5)
+
+
+def test_opponents_log_probability(episode):
+    q, action, _, value = episode
+    replaced = np.array(q)
+    replaced[np.arange(6), action] = value
+    wanted = np.log(np.exp(replaced / 2) / np.exp(replaced / 2).sum(1, keepdims=True))[np.arange(6), action]
+    np.testing.assert_allclose(opponent_log_prob(q, action, value, 2.0), wanted, rtol=1e-5)
+    by_q, by_value = jax.grad(lambda q, v: opponent_log_prob(q, action, v, 2.0).sum(), (0, 1))(q, value)
+    assert not by_q.any()  # the opponent's other values are given
+    np.testing.assert_allclose(by_value, (1 - np.exp(wanted)) / 2, rtol=1e-5)  # the normaliser's part is kept
+
+
+def test_updates_of_the_coin_game():
+    config = LOQAConfig(num_envs=4, actor_layers=(8,), critic_layers=(8,), replay=2, num_opponents=2, warm_up=1)
+    learner = loqa(CoinGame(num_steps=3), config)
+    update = jax.jit(learner.update)
+    start = jax.jit(learner.init)(jax.random.key(0))
+    first, metrics = update(start)
+    second, _ = update(first)
+    assert all(np.isfinite(x) for x in metrics.values())
+
+    def moved(a, b, network):
+        changes = jax.tree.map(lambda x, y: float(jnp.abs(x - y).max()), a.params[network], b.params[network])
+        return max(jax.tree.leaves(changes))
+
+    assert moved(start, first, "actor") == 0.0  # warming up
+    assert moved(start, first, "critic") > 0
+    assert moved(first, second, "actor") > 0
+    # the second entry of the replay is the params before the second update after the warm-up
+    third, _ = update(second)
+    jax.tree.map(lambda x, y: np.testing.assert_array_equal(x[1], y), third.replay, second.params)
+
+
+def cooperation(params):
+    """Probabilities of cooperation `[..., 5]` of a row of logits for each state."""
+    output = params["params"]["output"]
+    return np.asarray(jax.nn.softmax(output["kernel"] + output["bias"][..., None, :]))[..., 0]
+
+
+@pytest.mark.slow
+def test_loqa_learns_to_reciprocate():
+    from jaxmarl.games.iterated import memory_one_values
+
+    env = IteratedMatrix(num_steps=50)
+    learner = over_seeds(loqa(env, ipd_config()), 3)
+
+    @jax.jit
+    def run(state):
+        return jax.lax.scan(lambda s, _: (learner.update(s)[0], None), state, length=100)[0]
+
+    state = jax.jit(learner.init)(jax.random.key(0))
+    for _ in range(12):
+        state = run(state)
+    found = cooperation(learner.params(state))
+    assert found[:, 1].min() >= 0.9  # after CC
+    assert found[:, 2].max() <= 0.3  # after CD
+    assert found[:, 3].min() >= 0.6  # after DC
+    values = [float(memory_one_values(p, p, env.default_params.payoffs, DISCOUNT)[0]) for p in found]
+    assert min(values) >= -1.1
+
+
+def test_refusals_of_loqa():
+    with pytest.raises(ValueError, match="num_opponents"):
+        LOQAConfig(num_envs=10, num_opponents=3)
+    with pytest.raises(ValueError, match="actor_layers"):
+        LOQAConfig(actor_layers=())
+    with pytest.raises(ValueError, match="symmetric"):
+        loqa(IteratedMatrix(game="matching_pennies"), LOQAConfig())
