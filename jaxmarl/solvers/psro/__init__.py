@@ -8,6 +8,7 @@ kind implements the protocol in `game`. Runs that are saved and resumed are in `
 from jaxmarl.solvers.psro.diversity import effective_diversity, expected_cardinality
 from jaxmarl.solvers.psro.empirical import EmpiricalGame, Estimates, exact_estimates, sample_estimates
 from jaxmarl.solvers.psro.game import ExactGame, Populations, PsroGame, Strategy, is_member, member, mix
+from jaxmarl.solvers.psro.markov import MarkovPsro, unroll
 from jaxmarl.solvers.psro.meta_solvers import MetaSolver, meta_solver, meta_solver_names
 from jaxmarl.solvers.psro.normal_form import NormalFormPsro
 from jaxmarl.solvers.psro.run import Psro, double_oracle, run_inside_jit
@@ -18,6 +19,7 @@ __all__ = [
     "EmpiricalGame",
     "Estimates",
     "ExactGame",
+    "MarkovPsro",
     "MetaSolver",
     "NormalFormPsro",
     "Populations",
@@ -37,4 +39,5 @@ __all__ = [
     "mix",
     "run_inside_jit",
     "sample_estimates",
+    "unroll",
 ]
