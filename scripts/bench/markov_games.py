@@ -100,10 +100,14 @@ def main() -> None:
     import jax
 
     import jaxmarl.envs  # noqa: F401
+    from jaxmarl.core.registry import env_factory
 
     jax.config.update("jax_enable_compilation_cache", False)
+    names = environments() if args.only is None else args.only
+    for name in names:
+        env_factory(name)  # an unknown name fails now, not after minutes
     rows: dict[str, dict[int, dict[str, Any]]] = {}
-    for name in environments() if args.only is None else args.only:
+    for name in names:
         rows[name] = {size: play(name, None, size, args.repeats, STEPS.get(size, 64)) for size in args.sizes}
     theirs = None
     if args.only is None or OURS in args.only:

@@ -132,11 +132,12 @@ class Pursuit(Environment[PursuitState, PursuitParams]):
     def observe(self, state: PursuitState, params: PursuitParams) -> Float[Array, "N 2 L L"]:
         cells = jnp.concatenate([state.predators, state.prey[None]])
         # [seer, seen]: where each is when the seer is in the middle
-        places = (cells[None] - state.predators[:, None] + self.size // 2) % self.size
-        at_row, at_column = (jax.nn.one_hot(places[..., axis], self.size) for axis in (0, 1))
-        planes = at_row[..., :, None] * at_column[..., None, :]
-        others = jnp.sum(planes[:, :-1] * (1 - jnp.eye(self.num_agents))[..., None, None], axis=1)
-        return jnp.stack([others, planes[:, -1]], axis=1)
+        middle, every = self.size // 2, jnp.arange(self.size**2)
+        places = (cells[None] - state.predators[:, None] + middle) % self.size
+        planes = (places[..., 0] * self.size + places[..., 1])[..., None] == every
+        others = jnp.sum(planes[:, :-1], axis=1, dtype=jnp.float32) - (every == middle * (self.size + 1))
+        seen = jnp.stack([others, planes[:, -1].astype(jnp.float32)], axis=1)
+        return seen.reshape(self.num_agents, 2, *self.shape)
 
     def render(self, state: PursuitState, params: PursuitParams) -> UInt8[np.ndarray, "H W 3"]:
         """RGB picture: numbered predators and the prey, P."""
@@ -153,7 +154,8 @@ class Pursuit(Environment[PursuitState, PursuitParams]):
             own = jnp.arange(self.num_agents) == number
             return jnp.where((own & ~stays)[:, None], target, cells), None
 
-        return jax.lax.scan(one, predators, (jnp.arange(self.num_agents), targets, closed))[0]
+        movers = jnp.arange(self.num_agents), targets, closed
+        return jax.lax.scan(one, predators, movers, unroll=min(self.num_agents, 8))[0]
 
     def _captured(self, predators: Array, prey: Array) -> Bool[Array, ""]:
         if self.capture == "contact":

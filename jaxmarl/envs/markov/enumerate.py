@@ -67,12 +67,14 @@ def enumerate_game(
     register = _Register(env, params, max_states)
     initial = register.starts()
     size = max(1, min(256, _ROWS_AT_ONCE // len(profiles)))
-    blocks = []
-    while (done := sum(len(block.rewards) for block in blocks)) < len(register.rows):
+    blocks: list[_Block] = []
+    done = 0
+    while done < len(register.rows):
         rows = register.rows[done : done + size]
         padded = rows + rows[-1:] * (size - len(rows))
         block = jax.device_get(_expand(env, jax.tree.map(lambda *x: np.stack(x), *padded), profiles, params))
         blocks.append(register.number(_first(block, len(rows))))
+        done += len(rows)
     every = _Block(*(np.concatenate([block[i] for block in blocks]) for i in range(len(_Block._fields))))
     return Enumeration(
         _game(every, initial, space.n, env.num_agents, discount, horizon),
@@ -83,9 +85,9 @@ def enumerate_game(
 class _Block(NamedTuple):
     """What follows on `B` states and all `M` profiles, with `K` outcomes each."""
 
-    rewards: np.ndarray  # [B, M, N], expected
-    mask: np.ndarray  # [B, N, A]
-    weights: np.ndarray  # [B, M, K], probability of an outcome after which the game goes on
+    rewards: Any  # [B, M, N], expected
+    mask: Any  # [B, N, A]
+    weights: Any  # [B, M, K], probability of an outcome after which the game goes on
     successors: PyTree  # states [B, M, K, ...], later their numbers
 
 

@@ -140,8 +140,8 @@ class GridGame(FiniteEnvironment[GridGameState, GridGameParams]):
         return state.cells
 
     def all_states(self, params: GridGameParams) -> GridGameState:
-        cells = np.array(grid_game_states(self.which), np.int32)
-        return GridGameState(cells, np.zeros(len(cells), np.int32))
+        cells = jnp.asarray(np.array(grid_game_states(self.which), np.int32))
+        return GridGameState(cells, jnp.zeros(len(cells), jnp.int32))
 
     def benchmarks(self, params: GridGameParams) -> dict[str, Any]:
         """`equilibrium_values [2]` from the start, discounted: both on shortest paths that do not cross.

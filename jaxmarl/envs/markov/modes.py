@@ -42,7 +42,7 @@ class ModeGame(FiniteEnvironment[ModeState, Params], Generic[Params]):
         num_steps: steps of an episode.
     """
 
-    num_agents: int = 8  # type: ignore[assignment]  # a property of the base class
+    num_agents: int = 8
     num_steps: int = 20
 
     symmetric = True
@@ -98,7 +98,7 @@ class ModeGame(FiniteEnvironment[ModeState, Params], Generic[Params]):
         return state.mode
 
     def all_states(self, params: Params) -> ModeState:
-        return ModeState(np.arange(self.num_states, dtype=np.int32), np.zeros(self.num_states, np.int32))
+        return ModeState(jnp.arange(self.num_states, dtype=jnp.int32), jnp.zeros(self.num_states, jnp.int32))
 
 
 def require_discount(discount: Any) -> None:

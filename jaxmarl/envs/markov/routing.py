@@ -53,7 +53,7 @@ class MarkovRouting(ModeGame[RoutingParams]):
         num_links: parallel links, and states.
     """
 
-    num_agents: int = 4  # type: ignore[assignment]  # a property of the base class
+    num_agents: int = 4
     num_links: int = 2
 
     def __post_init__(self):

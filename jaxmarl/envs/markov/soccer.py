@@ -174,8 +174,8 @@ class Soccer(FiniteEnvironment[SoccerState, SoccerParams]):
 
     def all_states(self, params: SoccerParams) -> SoccerState:
         states = soccer_states(self.num_rows, self.num_columns)
-        cells, ball = np.array([s[:2] for s in states], np.int32), np.array([s[2] for s in states], np.int32)
-        return SoccerState(cells, ball, np.zeros(len(states), np.int32))
+        cells, ball = (jnp.asarray(np.array(x, np.int32)) for x in ([s[:2] for s in states], [s[2] for s in states]))
+        return SoccerState(cells, ball, jnp.zeros(len(states), jnp.int32))
 
     def benchmarks(self, params: SoccerParams) -> dict[str, Any]:
         """`values`: of the start, to both players, by who has the ball: `[ball, player]`, for Littman's field."""

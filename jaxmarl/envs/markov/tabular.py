@@ -48,7 +48,7 @@ class TabularGame(FiniteEnvironment[TabularState, MarkovGame]):
         can_end: whether rows of the table may sum to less than 1; then episodes vary in length.
     """
 
-    num_states: int = 4  # type: ignore[assignment]  # a property of the base class
+    num_states: int = 4
     num_actions: tuple[int, ...] = (3, 3)
     num_steps: int = 100
     can_end: bool = False
@@ -134,7 +134,7 @@ class TabularGame(FiniteEnvironment[TabularState, MarkovGame]):
     def all_states(self, params: MarkovGame) -> TabularState | None:
         if params.horizon is not None:
             return None
-        return TabularState(np.arange(self.num_states, dtype=np.int32), np.zeros(self.num_states, np.int32))
+        return TabularState(jnp.arange(self.num_states, dtype=jnp.int32), jnp.zeros(self.num_states, jnp.int32))
 
 
 def tabular_game(
@@ -169,5 +169,7 @@ def _example(num_states: int, num_actions: tuple[int, ...]) -> MarkovGame:
     weights = 1.5 + np.cos(1 + s + 2 * m + 4 * t)
     rows = (weights / weights.sum(-1, keepdims=True)).reshape(*shape, num_states)
     return MarkovGame(
-        jnp.asarray(rewards.reshape(-1, *shape), float), DenseKernel(jnp.asarray(rows, float)), discount=0.9
+        jnp.asarray(rewards.reshape(-1, *shape), float),
+        DenseKernel(jnp.asarray(rows, float)),
+        discount=jnp.asarray(0.9, float),
     )
