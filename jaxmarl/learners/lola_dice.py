@@ -139,7 +139,8 @@ class _LOLA:
         logits = state.logits + self.config.step_size * ascent
         if not self.config.exact:
             baseline = self._learned(state, play_key)
-        reward = memory_one_values(*jax.nn.sigmoid(state.logits), self.env_params.payoffs, self.config.discount)
+        first, second = jax.nn.sigmoid(state.logits)
+        reward = memory_one_values(first, second, self.env_params.payoffs, self.config.discount)
         return LOLAState(logits, baseline, key), {"reward": jnp.mean(reward), "reward_worst": jnp.min(reward)}
 
     def _gradient(self, values: Values, logits, player: Int32[Array, ""], key: Array) -> Float[Array, " 5"]:

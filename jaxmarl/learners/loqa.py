@@ -187,9 +187,14 @@ class Network(nn.Module):
         """The memory at an episode's start."""
         return jnp.zeros((*batch, self.layers[-1] if self.recurrent else 0), jnp.float32)
 
+    def run(self, params: PyTree, memory: Array, x: Float[Array, "T *batch F"]) -> tuple[Array, Array]:
+        """`apply`."""
+        memory, outputs = self.apply(params, memory, x)
+        return memory, jnp.asarray(outputs)
+
     def whole(self, params: PyTree, x: Float[Array, "T *batch F"]) -> Float[Array, "T *batch O"]:
         """Outputs over whole episodes."""
-        return self.apply(params, self.initial_memory(x.shape[1:-1]), x)[1]
+        return self.run(params, self.initial_memory(x.shape[1:-1]), x)[1]
 
 
 def differentiable_action_values(
@@ -278,7 +283,7 @@ def loqa(env: AnyEnvironment, config: LOQAConfig, env_params: PyTree = None) -> 
     algorithm = _LOQA(env, config, env_params, actor, critic)
 
     def act(params, memory, obs, chance):
-        memory, logits = actor.apply(params, memory, obs.reshape(1, -1))
+        memory, logits = actor.run(params, memory, obs.reshape(1, -1))
         return categorical(logits[0], chance), memory
 
     return Learner(
@@ -286,7 +291,7 @@ def loqa(env: AnyEnvironment, config: LOQAConfig, env_params: PyTree = None) -> 
         update=algorithm.update,
         policy=Policy(lambda chance: actor.initial_memory(), act, act_chance=Uniform(), name="loqa"),
         params=lambda state: state.params["actor"],
-        steps_per_update=config.num_envs * env.horizon,
+        steps_per_update=config.num_envs * algorithm.num_steps,
     )
 
 
@@ -362,9 +367,9 @@ class _LOQA:
         def step(carry, key):
             (obs, state), mine, theirs = carry
             act_key, env_key = jax.random.split(key)
-            mine, logits = actor.apply(params, mine, obs[None, :, 0])
+            mine, logits = actor.run(params, mine, obs[None, :, 0])
             grouped = obs[:, 1].reshape(*groups, -1)
-            theirs, others = jax.vmap(lambda p, m, x: actor.apply(p, m, x[None]))(opponents, theirs, grouped)
+            theirs, others = jax.vmap(lambda p, m, x: actor.run(p, m, x[None]))(opponents, theirs, grouped)
             others = others.reshape(config.num_envs, -1)
             action = categorical(jnp.stack([logits[0], others], axis=1), draw(Uniform(), act_key, (config.num_envs, 2)))
             new_obs, state, reward, _, _, _ = batch.step(env_key, state, action, self.env_params)
@@ -377,7 +382,7 @@ class _LOQA:
         )
         last = carry[0][0]
         grouped = last[:, 1].reshape(*groups, -1)
-        _, final = jax.vmap(lambda p, m, x: actor.apply(p, m, x[None]))(opponents, carry[2], grouped)
+        _, final = jax.vmap(lambda p, m, x: actor.run(p, m, x[None]))(opponents, carry[2], grouped)
         others = jnp.concatenate([others, final.reshape(1, config.num_envs, -1)])
         return Episodes(jnp.concatenate([obs, last[None]]), action, reward, others)
 

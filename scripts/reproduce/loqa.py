@@ -51,7 +51,7 @@ def ipd_rows(args: argparse.Namespace) -> list[dict[str, Any]]:
     """A row for each learner and seed."""
     env, key = IteratedMatrix(num_steps=50), jax.random.key(args.seed)
     payoffs, rows = env.default_params.payoffs, []
-    exact = {"exact": True, "step_size": 1.0, "lookahead_step_size": 1.0}
+    exact: dict[str, Any] = {"exact": True, "step_size": 1.0, "lookahead_step_size": 1.0}
     learners = {
         "LOQA": loqa(env, ipd_config(**args.ipd_changes)),
         "LOQA without shaping": loqa(env, ipd_config(shaping_weight=0.0, **args.ipd_changes)),

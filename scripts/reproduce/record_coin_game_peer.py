@@ -11,6 +11,7 @@ which coins were renewed without asking the code under test.
 import argparse
 import importlib.metadata
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -84,7 +85,8 @@ def main() -> None:
     for name in ("obs", "egocentric_obs"):
         rows[name] = np.packbits(rows[name].reshape(len(rows[name]), -1), axis=1)
     version = importlib.metadata.version("jaxmarl")
-    np.savez_compressed(args.output, version=np.array(version), **rows)
+    everything: dict[str, Any] = {"version": np.array(version), **rows}
+    np.savez_compressed(args.output, **everything)
     print(
         f"JaxMARL {version}: {len(rows['t'])} transitions, {args.output.stat().st_size / 1e3:.0f} kB in {args.output}"
     )

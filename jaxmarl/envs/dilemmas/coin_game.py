@@ -192,10 +192,10 @@ class CoinGame(Environment[CoinGameState, CoinGameParams]):
         marks, coins = [], [int(cell) for cell in np.asarray(state.coins)]
         both = coins[0] == coins[1]
         for owner, cell in enumerate(coins):
-            pale = tuple(255 - (255 - x) * 2 // 5 for x in AGENTS[owner])
+            red, green, blue = (255 - (255 - x) * 2 // 5 for x in AGENTS[owner])
             across, width = ((0.25 if owner else -0.25), 0.46) if both else (0.0, 0.96)
             where = divmod(cell, self.size)  # off the grid where there is no coin
-            marks += [Mark(where, pale, "tile", size=width, offset=(0.0, across))]
+            marks += [Mark(where, (red, green, blue), "tile", size=width, offset=(0.0, across))]
             marks += [Mark(where, GOLD, size=min(width, 0.5) - 0.1, offset=(0.0, across))]
         players = agent_marks([divmod(int(cell), self.size) for cell in np.asarray(state.players)], labels="RB")
         return draw_grid((self.size, self.size), [*marks, *players], tile=60)
