@@ -1,6 +1,10 @@
 """Learners: pure functions that turn experience into policy parameters."""
 
 from jaxmarl.learners.base import Learner, over_seeds
+from jaxmarl.learners.graph_attention import GraphAttention, adjacency_matrix
+from jaxmarl.learners.lola_dice import LOLAConfig, lola_dice
+from jaxmarl.learners.loqa import LOQAConfig, loqa
+from jaxmarl.learners.mappo import MAPPOConfig, ippo_config, mappo
 from jaxmarl.learners.ppo import PPOConfig, ppo
 from jaxmarl.learners.repeated_q import RepeatedQConfig, repeated_q
 from jaxmarl.learners.sequential_q import sequential_q
@@ -8,12 +12,21 @@ from jaxmarl.learners.sessions import SessionConfig, run_until_stable
 from jaxmarl.learners.tabular import QLearningConfig, RegretMatchingConfig, q_learning, regret_matching
 
 __all__ = [
+    "GraphAttention",
+    "LOLAConfig",
+    "LOQAConfig",
     "Learner",
+    "MAPPOConfig",
     "PPOConfig",
     "QLearningConfig",
     "RegretMatchingConfig",
     "RepeatedQConfig",
     "SessionConfig",
+    "adjacency_matrix",
+    "ippo_config",
+    "lola_dice",
+    "loqa",
+    "mappo",
     "over_seeds",
     "ppo",
     "q_learning",

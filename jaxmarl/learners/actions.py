@@ -46,6 +46,9 @@ class ActionHead(Protocol):
     def sample(self, outputs: Float[Array, "*batch O"], chance: Chance) -> tuple[Array, Array]:
         """An action of the space, and the raw draw behind it."""
 
+    def mode(self, outputs: Float[Array, "*batch O"]) -> Array:
+        """The most likely action (of a normal distribution: its mean, squashed or clipped)."""
+
     def log_prob(self, outputs: Float[Array, "*batch O"], raw: Array) -> Float[Array, "*batch"]:
         """Logarithm of the action's probability or density."""
 
@@ -70,6 +73,9 @@ class CategoricalActions:
     def sample(self, outputs: Float[Array, "*batch O"], chance: Chance) -> tuple[Int32[Array, "*batch"], Array]:
         action = categorical(outputs, chance)
         return action, action
+
+    def mode(self, outputs: Float[Array, "*batch O"]) -> Int32[Array, "*batch"]:
+        return jnp.argmax(outputs, axis=-1).astype(jnp.int32)
 
     def log_prob(self, outputs: Float[Array, "*batch O"], raw: Array) -> Float[Array, "*batch"]:
         return distrax.Categorical(outputs).log_prob(raw)
@@ -132,6 +138,10 @@ class GaussianActions:
         normal = self._normal(outputs)
         raw = normal.loc + normal.scale * chance
         return self._squash(raw)[0].reshape(*raw.shape[:-1], *self.shape), raw
+
+    def mode(self, outputs: Float[Array, "*batch O"]) -> Array:
+        mean = self._normal(outputs).loc
+        return self._squash(mean)[0].reshape(*mean.shape[:-1], *self.shape)
 
     def log_prob(self, outputs: Float[Array, "*batch O"], raw: Array) -> Float[Array, "*batch"]:
         return jnp.sum(self._normal(outputs).log_prob(raw) - self._squash(raw)[1], axis=-1)

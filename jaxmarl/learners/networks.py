@@ -1,6 +1,7 @@
 """Networks of the learners: a recurrent core with correct resets, and actor-critic heads on top of it."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -11,6 +12,23 @@ from jaxtyping import Array, Bool, Float, PyTree
 from jaxmarl.core.policy import MaskedObs
 
 ILLEGAL_LOGIT = -1e10  # finite: -inf would put NaN into the gradient of the entropy
+
+
+def orthonormal(scale: float) -> Callable[..., Array]:
+    """Initial weights `[F, G]` with orthonormal rows or columns, times `scale`, by products of matrices alone.
+
+    They are the polar factor of a normal matrix, by Newton and Schulz's iteration. The QR of
+    `flax.linen.initializers.orthogonal` is a call of LAPACK, and a batch of seeds that makes several of them at once
+    was seen to wait for ever on two cores (jaxlib 0.10).
+    """
+
+    def init(key: Array, shape: tuple[int, int], dtype: Any = jnp.float32) -> Array:
+        draws = jax.random.normal(key, tuple(sorted(shape)), dtype)
+        start = draws / jnp.linalg.norm(draws)
+        rows = jax.lax.fori_loop(0, 30, lambda _, x: 1.5 * x - 0.5 * (x @ x.T) @ x, start)
+        return scale * (rows if shape[0] <= shape[1] else rows.T)
+
+    return init
 
 
 class GRU(nn.Module):
@@ -59,12 +77,21 @@ class Heads(NamedTuple):
         policy: `[..., O]`, of the distribution of actions (`actions.ActionHead`): logits, with illegal actions at
             `ILLEGAL_LOGIT`, or means and logarithms of standard deviations.
         value: `[...]`, expected discounted return in units of the scaled reward.
-        label_logits: `[..., L]`, which opponent this is.
+        label_logits: `[..., L]`, which opponent this is; None from networks that do not say.
     """
 
     policy: Float[Array, "*batch O"]
     value: Float[Array, "*batch"]
-    label_logits: Float[Array, "*batch L"]
+    label_logits: Float[Array, "*batch L"] | None
+
+
+def policy_outputs(policy: Float[Array, "*batch O"], mask: Bool[Array, "*batch O"] | None, free: Array | None) -> Array:
+    """Outputs of a policy's head with illegal actions masked, or followed by numbers that no observation changes."""
+    if mask is not None:
+        policy = jnp.where(mask, policy, ILLEGAL_LOGIT)
+    if free is not None:
+        policy = jnp.concatenate([policy, jnp.broadcast_to(free, (*policy.shape[:-1], *free.shape))], axis=-1)
+    return policy
 
 
 class RecurrentActorCritic(nn.Module):
@@ -82,6 +109,8 @@ class RecurrentActorCritic(nn.Module):
     hidden: int
     free: tuple[float, ...] = ()
 
+    joint = False  # agents are read one by one
+
     @nn.compact
     def __call__(
         self,
@@ -95,11 +124,8 @@ class RecurrentActorCritic(nn.Module):
         encoded = nn.relu(nn.Dense(self.hidden, kernel_init=orthogonal(2**0.5), name="encoder")(flat))
         memory, core = GRU(self.hidden, name="core")(memory, encoded, start)
         policy = nn.Dense(self.num_outputs, kernel_init=orthogonal(0.01), name="policy")(core)
-        if mask is not None:
-            policy = jnp.where(mask, policy, ILLEGAL_LOGIT)
-        if self.free:
-            free = self.param("free", lambda key: jnp.asarray(self.free, jnp.float32))
-            policy = jnp.concatenate([policy, jnp.broadcast_to(free, (*policy.shape[:-1], len(self.free)))], axis=-1)
+        free = self.param("free", lambda key: jnp.asarray(self.free, jnp.float32)) if self.free else None
+        policy = policy_outputs(policy, mask, free)
         value = nn.Dense(1, kernel_init=orthogonal(1.0), name="value")(core)
         labels = nn.Dense(self.num_labels, kernel_init=orthogonal(0.01), name="label")(core)
         return memory, Heads(policy, value[..., 0], labels)

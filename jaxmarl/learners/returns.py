@@ -1,8 +1,59 @@
-"""Advantage estimates."""
+"""Advantage estimates, and a running scale of values."""
 
 import jax
 import jax.numpy as jnp
+from flax import struct
 from jaxtyping import Array, Bool, Float
+
+
+def mean_of(x: Float[Array, "..."], counts: Bool[Array, "..."] | None) -> Float[Array, ""]:
+    """The mean over entries that count (None: over all), 0 where none does."""
+    if counts is None:
+        return jnp.mean(x)
+    return jnp.sum(jnp.where(counts, x, 0.0)) / jnp.maximum(jnp.sum(counts), 1)
+
+
+@struct.dataclass
+class ValueScale:
+    """Running mean and variance of value targets, exponentially averaged and debiased (Yu et al. 2022).
+
+    Attributes:
+        mean: average of targets, times `weight`.
+        square: average of their squares, times `weight`.
+        weight: 1 less the weight that remains on the start.
+    """
+
+    mean: Float[Array, ""]
+    square: Float[Array, ""]
+    weight: Float[Array, ""]
+
+    @classmethod
+    def empty(cls) -> "ValueScale":
+        """Before any target: mean 0, standard deviation 1."""
+        return cls(*(jnp.zeros((), jnp.float32) for _ in range(3)))
+
+    def update(self, target: Float[Array, "..."], counts: Bool[Array, "..."] | None, decay: float) -> "ValueScale":
+        """With a batch of targets (those that count; None: all); the past keeps the weight `decay`."""
+        batch = mean_of(target, counts), mean_of(target**2, counts), jnp.ones(())
+        past = self.mean, self.square, self.weight
+        return ValueScale(*(old + (1 - decay) * (new - old) for old, new in zip(past, batch, strict=True)))
+
+    def moments(self) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        """Mean and standard deviation (at least 0.01)."""
+        weight = jnp.where(self.weight > 0, self.weight, 1.0)
+        mean = self.mean / weight
+        variance = jnp.where(self.weight > 0, self.square / weight - mean**2, 1.0)
+        return mean, jnp.sqrt(jnp.maximum(variance, 1e-4))
+
+    def normalise(self, value: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+        """From units of rewards to those of the network."""
+        mean, spread = self.moments()
+        return (value - mean) / spread
+
+    def restore(self, value: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+        """From units of the network to those of rewards."""
+        mean, spread = self.moments()
+        return mean + spread * value
 
 
 def gae(

@@ -202,9 +202,9 @@ class RetailGraph(Environment[RetailGraphState, RetailGraphParams]):
 
     def towards(self, state: RetailGraphState, prices: Float[Array, " N"], params: RetailGraphParams) -> Array:
         """The actions `[N]` (or `[N, 1]`) that bring this week's prices nearest to `prices`."""
-        return self._nearest(jnp.log(prices / params.base_price) - state.log_price)
+        return self.nearest_action(jnp.log(prices / params.base_price) - state.log_price)
 
-    def _nearest(self, gap: Float[Array, "*shape"]) -> Array:
+    def nearest_action(self, gap: Float[Array, "*shape"]) -> Array:
         """The action that changes the log price by most nearly `gap`."""
         if self.actions == "discrete":
             steps = jnp.asarray(np.log1p(CHANGES), jnp.float32)
@@ -224,7 +224,7 @@ class RetailGraph(Environment[RetailGraphState, RetailGraphParams]):
         def act(params, memory, obs, chance):
             wanted = (1 - obs[1]) * obs[6] / (1 + obs[6])  # static price over the present one
             gap = jnp.minimum(jnp.log(wanted), jnp.log(params.ceiling) - obs[0])
-            return self._nearest(gap), memory
+            return self.nearest_action(gap), memory
 
         static, joint = static_prices(params), joint_prices(params)
         return {

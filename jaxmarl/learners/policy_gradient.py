@@ -1,0 +1,322 @@
+"""The clipped policy gradient that PPO, independent PPO and MAPPO share: one roll-out, one loss, one shuffling.
+
+One `update` is one jittable function: a roll-out of a batch of environments, and clipped gradient steps on it.
+Sequences of `chunk_length` steps, each with the memory it started from, are the unit that minibatches shuffle: of one
+agent, or of all agents of an instance where the network reads them together (`joint`).
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+from jaxtyping import Array, Bool, Float, Int32, PyTree
+
+from jaxmarl.core.chance import draw, repeat
+from jaxmarl.core.policy import MaskedObs
+from jaxmarl.core.rollout import Actor, BatchedEnv, RolloutState, Trajectory, rollout, start_rollout
+from jaxmarl.learners.actions import ActionHead
+from jaxmarl.learners.base import Metrics, reward_metrics
+from jaxmarl.learners.networks import Heads
+from jaxmarl.learners.returns import ValueScale, gae, mean_of
+
+
+class ActorCritic(Protocol):
+    """What a network must offer: policy and values of steps, with a memory (`networks.RecurrentActorCritic`)."""
+
+    joint: bool
+    """Whether it reads all agents of an instance together: axes of agents are then never cut."""
+
+    def init(self, key: Array, *args: Any) -> PyTree:
+        """Parameters; `args` are memory, obs, mask and start."""
+
+    def run(self, params: PyTree, memory: PyTree, seen: MaskedObs, start: Array) -> tuple[PyTree, Heads]:
+        """Memory after `T` steps, and what the heads say at each."""
+
+    def initial_memory(self, batch: tuple[int, ...] = ()) -> PyTree:
+        """The memory at an episode's start."""
+
+
+class Settings(Protocol):
+    """The numbers of the algorithm, as documented in `ppo.PPOConfig`."""
+
+    chunk_length: int
+    chunks_per_update: int
+    epochs: int
+    minibatches: int
+    learning_rate: float
+    anneal_updates: int
+    discount: float
+    trace: float
+    clip: float
+    entropy_weight: float
+    value_weight: float
+    label_weight: float
+    reward_scale: float
+    max_grad_norm: float
+    value_norm: bool
+    value_decay: float
+    death_masking: bool
+
+
+@struct.dataclass
+class PolicyGradientState:
+    """State of the learner.
+
+    Attributes:
+        params: of the network.
+        opt_state: of the optimiser.
+        rollout: environments, memories and running returns.
+        key: consumed by the next update.
+        scale: of values, if they are normalised.
+    """
+
+    params: PyTree
+    opt_state: PyTree
+    rollout: RolloutState
+    key: Array
+    scale: ValueScale | None
+
+
+class Sequences(NamedTuple):
+    """Training data: `S` sequences of `L` steps, with an axis of agents after the first where the network is joint."""
+
+    memory: PyTree  # leaves [S, …]
+    label: Int32[Array, " S"]
+    seen: MaskedObs  # leaves [S, L, …], as the rest
+    start: Bool[Array, "S L"]
+    raw: Array  # draws behind the actions
+    log_prob: Float[Array, "S L"]
+    value: Float[Array, "S L"]  # as the network said it
+    advantage: Float[Array, "S L"]
+    target: Float[Array, "S L"]  # of the value: in units of rewards, or normalised once the scale is known
+
+
+def with_mask(seen: Any) -> MaskedObs:
+    """What a network reads: an observation without a mask of legal actions has None for it."""
+    no_mask: Any = None
+    return seen if isinstance(seen, MaskedObs) else MaskedObs(seen, no_mask)
+
+
+def network_actor(env: BatchedEnv, network: ActorCritic, head: ActionHead, greedy: bool = False) -> Actor:
+    """A network that plays all seats of a batch; `greedy` plays the most likely action instead of drawing one.
+
+    What a roll-out keeps of it (`extras`) is `(raw draw, log probability, value)`.
+    """
+    lanes = env.num_envs, env.num_agents
+
+    def act(params, memory, seen, start, key):
+        memory, heads = one_step(network, lanes, params, memory, with_mask(seen), start)
+        action, raw = head.sample(heads.policy, draw(repeat(head.chance, *lanes), key))
+        action = head.mode(heads.policy) if greedy else action
+        return action, memory, (raw, head.log_prob(heads.policy, raw), heads.value)
+
+    return Actor(lambda key: network.initial_memory(lanes), act, masked=head.masked)
+
+
+def one_step(network: ActorCritic, lanes: tuple[int, int], params, memory, seen: MaskedObs, start):
+    """One step of all agents: `start` is `[B]`."""
+    each = jnp.broadcast_to(start[:, None], lanes)[None]
+    memory, heads = network.run(params, memory, jax.tree.map(lambda x: x[None], seen), each)
+    return memory, jax.tree.map(lambda x: x[0], heads)
+
+
+@dataclass(frozen=True, eq=False)
+class ClippedPolicyGradient:
+    """The algorithm, with everything static in one place."""
+
+    env: BatchedEnv
+    config: Settings
+    env_params: PyTree
+    network: ActorCritic
+    head: ActionHead
+
+    @property
+    def optimiser(self) -> optax.GradientTransformation:
+        config = self.config
+        steps = config.anneal_updates * config.epochs * config.minibatches
+        schedule = optax.linear_schedule(config.learning_rate, 0.0, steps) if steps else config.learning_rate
+        return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.adam(schedule, eps=1e-5))
+
+    @property
+    def num_sequences(self) -> int:
+        """Training sequences of an update."""
+        lanes = self.env.num_envs * (1 if self.network.joint else self.env.num_agents)
+        return self.config.chunks_per_update * lanes
+
+    @property
+    def steps_per_update(self) -> int:
+        """Agent steps of an update."""
+        config = self.config
+        return config.chunks_per_update * config.chunk_length * self.env.num_envs * self.env.num_agents
+
+    @property
+    def actor(self) -> Actor:
+        return network_actor(self.env, self.network, self.head)
+
+    def init(self, key: Array) -> PolicyGradientState:
+        net_key, env_key, key = jax.random.split(key, 3)
+        carry = start_rollout(self.env, self.actor, env_key, self.env_params)
+        obs = self.env.observe(carry.env, self.env_params)
+        mask = self.env.action_mask(carry.env, self.env_params)[None] if self.head.masked else None
+        start = jnp.ones((1, *carry.start.shape, self.env.num_agents), bool)
+        params = self.network.init(net_key, carry.memory, obs[None], mask, start)
+        scale = ValueScale.empty() if self.config.value_norm else None
+        return PolicyGradientState(params, self.optimiser.init(params), carry, key, scale)
+
+    def update(self, state: PolicyGradientState) -> tuple[PolicyGradientState, Metrics]:
+        key, rollout_key, shuffle_key = jax.random.split(state.key, 3)
+        carry, data, rollout_metrics = self._collect(state, rollout_key)
+        scale = state.scale
+        if scale is not None:
+            scale = scale.update(data.target, self._alive(data.seen, data.start), self.config.value_decay)
+            data = data._replace(target=scale.normalise(data.target))
+        params, opt_state, loss_metrics = self._optimise(state.params, state.opt_state, data, shuffle_key)
+        state = PolicyGradientState(params, opt_state, carry, key, scale)
+        return state, {**rollout_metrics, **loss_metrics}
+
+    def _apply(self, params, memory, seen: MaskedObs, start):
+        return one_step(self.network, (self.env.num_envs, self.env.num_agents), params, memory, seen, start)
+
+    def _collect(self, state: PolicyGradientState, key: Array) -> tuple[RolloutState, Sequences, Metrics]:
+        """Plays the chunks of one update and turns them into training sequences."""
+        config, params = self.config, state.params
+
+        def chunk(carry, key):
+            memory = carry.memory
+            carry, trajectory, last = rollout(
+                self.env, self.actor, params, carry, key, self.env_params, config.chunk_length, keep_info=False
+            )
+            next_value = self._next_value(params, memory, trajectory, carry, last)
+            return carry, (memory, trajectory, next_value)
+
+        carry, (memory, chunks, next_value) = jax.lax.scan(
+            chunk, state.rollout, jax.random.split(key, config.chunks_per_update)
+        )
+        raw, log_prob, value = chunks.extras
+        real, real_next = (value, next_value) if state.scale is None else map(state.scale.restore, (value, next_value))
+        joined = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), (chunks, real, real_next))
+        advantage = self._advantage(*joined).reshape(value.shape)
+        start = jnp.broadcast_to(chunks.start[..., None], value.shape)
+        steps = (with_mask(chunks.obs), start, raw, log_prob, value, advantage, advantage + real)  # [C, L, B, N, …]
+        by_sequence = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 3), steps)
+        label = jnp.broadcast_to(self.env.labels[:, None], by_sequence[1].shape[:3])
+        cut = 2 if self.network.joint else 3
+        data = jax.tree.map(lambda x: x.reshape(self.num_sequences, *x.shape[cut:]), (memory, label, *by_sequence))
+        return carry, Sequences(*data), self._rollout_metrics(joined[0])
+
+    def _next_value(self, params, memory, trajectory: Trajectory, carry: RolloutState, last):
+        """Value at the observation after each step, in the same episode, `[L, B, N]`."""
+        value = trajectory.extras[-1]
+        never = jnp.zeros_like(carry.start)
+        _, heads = self._apply(params, carry.memory, with_mask(last), never)
+        next_value = jnp.concatenate([value[1:], heads.value[None]])
+        if self.env.horizon is not None:
+            return next_value  # episodes end with the roll-out, so `last` is their final observation
+        cores = self._memories(params, memory, trajectory)
+        everything: Any = jnp.ones_like(trajectory.obs.mask) if self.head.masked else None
+        final = MaskedObs(trajectory.info["final_observation"], everything)
+        _, heads = jax.vmap(self._apply, in_axes=(None, 0, 0, None))(params, cores, final, never)
+        return jnp.where(trajectory.truncated[..., None], heads.value, next_value)
+
+    def _memories(self, params, memory, trajectory: Trajectory):
+        """Memory after every step of a roll-out, leaves `[L, B, N, …]`."""
+
+        def step(memory, inputs):
+            memory, _ = self._apply(params, memory, *inputs)
+            return memory, memory
+
+        return jax.lax.scan(step, memory, (with_mask(trajectory.obs), trajectory.start))[1]
+
+    def _advantage(self, trajectory: Trajectory, value, next_value):
+        return gae(
+            trajectory.reward * self.config.reward_scale,
+            value,
+            next_value,
+            jnp.broadcast_to(trajectory.terminated[..., None], next_value.shape),
+            jnp.broadcast_to(trajectory.truncated[..., None], next_value.shape),
+            self.config.discount,
+            self.config.trace,
+        )
+
+    def _rollout_metrics(self, trajectory: Trajectory) -> Metrics:
+        """Mean reward a step, overall and against the worst kind of opponent, and returns of ended episodes."""
+        done = (trajectory.terminated | trajectory.truncated)[..., None]
+        ended = jnp.sum(done) * self.env.num_agents
+        total = jnp.sum(jnp.where(done, trajectory.episode_return, 0.0))
+        return {
+            **reward_metrics(self.env, trajectory.reward),
+            "episode_return": total / ended,  # NaN where no episode ended
+        }
+
+    def _alive(self, seen: MaskedObs, start: Array) -> Bool[Array, "..."] | None:
+        """With death masking, who has not left the game: an agent that has sees zeros. None: everybody counts."""
+        if not self.config.death_masking:
+            return None
+        return jnp.any(seen.obs.reshape(*start.shape, -1) != 0, axis=-1)
+
+    def _optimise(self, params, opt_state, data: Sequences, key: Array):
+        """Epochs of clipped gradient steps over shuffled sequences."""
+        optimiser, minibatches = self.optimiser, self.config.minibatches
+
+        def gradient_step(carry, index):
+            params, opt_state = carry
+            batch = jax.tree.map(lambda x: x[index], data)
+            (_, metrics), grads = jax.value_and_grad(self._loss, has_aux=True)(params, batch)
+            updates, opt_state = optimiser.update(grads, opt_state, params)
+            return (optax.apply_updates(params, updates), opt_state), metrics
+
+        def epoch(carry, key):
+            order = jax.random.permutation(key, self.num_sequences).reshape(minibatches, -1)
+            return jax.lax.scan(gradient_step, carry, order)
+
+        keys = jax.random.split(key, self.config.epochs)
+        (params, opt_state), metrics = jax.lax.scan(epoch, (params, opt_state), keys)
+        first_ratio = metrics.pop("ratio")[0, 0]
+        return params, opt_state, {**jax.tree.map(jnp.mean, metrics), "first_ratio": first_ratio}
+
+    def _loss(self, params, batch: Sequences) -> tuple[Float[Array, ""], Metrics]:
+        config, time = self.config, batch.value.ndim - 1
+        seen, start = jax.tree.map(lambda x: jnp.moveaxis(x, time, 0), (batch.seen, batch.start))
+        _, heads = self.network.run(params, batch.memory, seen, start)
+        heads = jax.tree.map(lambda x: jnp.moveaxis(x, 0, time), heads)
+        alive = self._alive(batch.seen, batch.start)
+
+        mean = partial(mean_of, counts=alive)
+
+        def variance(x):
+            return mean((x - mean(x)) ** 2)
+
+        log_ratio = self.head.log_prob(heads.policy, batch.raw) - batch.log_prob
+        # those who are gone may have odds of any size, whose gradient must not be infinity times 0
+        ratio = jnp.exp(log_ratio if alive is None else jnp.where(alive, log_ratio, 0.0))
+        spread = jnp.sqrt(variance(batch.advantage))
+        advantage = (batch.advantage - mean(batch.advantage)) / (spread + 1e-8)
+        clipped = jnp.clip(ratio, 1.0 - config.clip, 1.0 + config.clip)
+        policy_loss = -mean(jnp.minimum(ratio * advantage, clipped * advantage))
+        near = batch.value + jnp.clip(heads.value - batch.value, -config.clip, config.clip)
+        value_loss = 0.5 * mean(jnp.maximum((heads.value - batch.target) ** 2, (near - batch.target) ** 2))
+        entropy = mean(self.head.entropy(heads.policy))
+        label_loss, label_metrics = self._label_loss(heads, batch.label)
+        loss = policy_loss + config.value_weight * value_loss - config.entropy_weight * entropy
+        return loss + config.label_weight * label_loss, {
+            "policy_loss": policy_loss,
+            "value_loss": value_loss,
+            "explained_variance": 1.0 - variance(batch.target - heads.value) / (variance(batch.target) + 1e-8),
+            "entropy": entropy,
+            **label_metrics,
+            "clip_fraction": mean(jnp.abs(ratio - 1.0) > config.clip),
+            "ratio": mean(ratio),
+        }
+
+    def _label_loss(self, heads: Heads, label: Array) -> tuple[Array | float, Metrics]:
+        """Cross-entropy of the head that names the opponent, if the network has one."""
+        if heads.label_logits is None:
+            return 0.0, {}
+        label = jnp.broadcast_to(label[..., None], heads.value.shape)
+        loss = jnp.mean(optax.softmax_cross_entropy_with_integer_labels(heads.label_logits, label))
+        hits = jnp.mean(jnp.argmax(heads.label_logits, -1) == label)
+        return loss, {"label_loss": loss, "label_accuracy": hits}
