@@ -109,13 +109,11 @@ def test_two_agents_against_ordered_states(small):
 
 def test_many_samples_are_nearly_exact(small):
     _, model, solutions = small
-    errors = []
-    for m in (10, 1000):
-        sampled = subsample_q(model, 2, num_samples=m, key=jax.random.key(0))
-        errors.append(float(jnp.abs(sampled.q - solutions[2].q).max()))
-        assert sampled.residual < 1e-4
-    assert errors[1] < 0.2
-    assert errors[1] < errors[0] / 4  # ten times less is expected
+    sampled = subsample_q(model, 2, num_samples=1000, key=jax.random.key(0))
+    error = float(jnp.abs(sampled.q - solutions[2].q).max())
+    # a mean of 1000 values that differ by at most 10 has a standard error of 0.16; errors of states average out
+    assert 1e-3 < error < 0.2
+    assert sampled.residual < 1e-4
 
 
 def test_gap_of_deployment_falls_with_the_sample(small):
@@ -159,13 +157,19 @@ def test_policy_looks_at_k_and_not_at_their_order(small):
     env, _, solutions = small
     policy, params = subsampling_policy(4, 4, 3, 9), env.hard_params
     rng = np.random.default_rng(0)
+
+    @jax.jit
+    def act(local, chance):
+        obs = env.observe(env.initial((jnp.int32(1), local), params), params)[0]
+        return policy.act(solutions[4].policy, (), obs, chance)[0], obs
+
     for _ in range(5):
         local, chance = rng.integers(0, 9, 4, np.int32), rng.random((2, 4), np.float32)
         actions = set()
         for order, unit in zip((local, rng.permutation(local)), chance, strict=True):
-            obs = env.observe(env.initial((jnp.int32(1), jnp.asarray(order)), params), params)[0]
-            actions.add(int(policy.act(solutions[4].policy, (), obs, jnp.asarray(unit))[0]))
-        assert actions == {int(solutions[4].policy[1, rank(jnp.sort(jnp.asarray(local)), 9)])}
+            action, obs = act(order, unit)
+            actions.add(int(action))
+        assert actions == {int(solutions[4].policy[1, rank(jnp.asarray(np.sort(local)), 9)])}
     check_policy(policy, obs, params=solutions[4].policy, action_space=env.action_space(params))
 
 

@@ -28,14 +28,15 @@ def test_consumers_move_as_published():
 def test_rewards_of_the_operator():
     env, params = jaxmarl.make("demand_response", num_locals=3)
     consumers = jnp.array([5 * 0 + 2, 5 * 3 + 0, 5 * 4 + 4])  # they consume 1, 4 and 5
+    transition = jax.jit(env.transition)
     state = env.initial((jnp.int32(2), consumers), params)  # of a supply of 3
     for action, supply, gain in [(0, 1, 15 / 3 - 1), (1, 2, 5), (2, 3, 5)]:
-        after, reward, _, info = env.transition(state, jnp.array([action]), (jnp.float32(0.5), jnp.zeros(3)), params)
+        after, reward, _, info = transition(state, jnp.array([action]), (jnp.float32(0.5), jnp.zeros(3)), params)
         assert after.shared == supply
         np.testing.assert_allclose(reward, [gain + (1 + (4 - 0.5) + (5 - 0.5)) / 3], rtol=1e-6)
         np.testing.assert_allclose(info["global_reward"] + info["local_reward"], reward[0], rtol=1e-6)
     lowest = env.initial((jnp.int32(0), consumers), params)
-    after, reward, _, _ = env.transition(lowest, jnp.array([0]), (jnp.float32(0.5), jnp.zeros(3)), params)
+    after, reward, _, _ = transition(lowest, jnp.array([0]), (jnp.float32(0.5), jnp.zeros(3)), params)
     assert after.shared == 0
     obs = env.observe(state, params)[0]
     assert obs.shape == (26,)

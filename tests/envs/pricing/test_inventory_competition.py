@@ -119,13 +119,13 @@ def test_who_sells_and_what_is_seen():
     env, params = jaxmarl.make("inventory_competition", num_agents=3, stock=2, num_steps=4)
     params = params.replace(customers=jnp.float32(4.0), quality=jnp.zeros(3), differentiation=jnp.float32(1.0))
     state = env.initial((), params).replace(stock=jnp.array([2, 0, 1]))
-    action = jnp.array([0.0, 0.1, 0.0])
+    action, transition = jnp.array([0.0, 0.1, 0.0]), jax.jit(env.transition)
     # one customer a step; each of two firms with stock and the outside good attracts a third
     for chance, firm in [(0.3, 0), (0.35, 2), (0.7, None)]:
-        after, reward, _, info = env.transition(state, action, jnp.float32(chance), params)
+        after, reward, _, info = transition(state, action, jnp.float32(chance), params)
         assert info["sales"].tolist() == [float(i == firm) for i in range(3)]
         assert reward.tolist() == [0.0] * 3  # they give it away
-    after, reward, _, _ = env.transition(state, jnp.array([0.5, 0.1, 0.5]), jnp.float32(0.02), params)
+    after, reward, _, _ = transition(state, jnp.array([0.5, 0.1, 0.5]), jnp.float32(0.02), params)
     assert reward.tolist() == [3.0, 0.0, 0.0]
     half, tenth = 0.5, np.float32(0.1)
     wanted = [[0.5, 0.0, 0.5, 0.25, half, tenth, half, 1, 0, 0], [0.5, 0.5, 0.0, 0.25, half, half, tenth, 0, 1, 0]]
