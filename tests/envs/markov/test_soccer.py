@@ -58,6 +58,7 @@ def test_who_scores_before_the_draw(solved):
         np.testing.assert_allclose(won / (won + lost), 0.99139, atol=5e-6)
 
 
+@pytest.mark.slow
 def test_minimax_policies_differ_against_a_weak_opponent(solved):
     # The 704 states with a saddle have other optimal actions, too: the figure above is that of the first ones.
     with jax.enable_x64(True):
