@@ -13,7 +13,7 @@ from jaxmarl.core.checks import require, require_int
 from jaxmarl.core.policy import Policy
 from jaxmarl.core.registry import register
 from jaxmarl.core.spaces import Discrete
-from jaxmarl.envs.grid import LEFT, MOVES, RIGHT, free_cell, occupied
+from jaxmarl.envs.grid import LEFT, MOVES, RIGHT, free_cell, occupied, same_cell
 from jaxmarl.envs.gridworlds.commons import (
     BEAM,
     PLANES,
@@ -55,10 +55,10 @@ class CleanUp(Commons[CleanUpParams]):
     """Agents pick apples on the right, which grow only if some of them clean the river on the left.
 
     Actions are up, down, left, right, stay, a beam that freezes (all as in `Harvest`), and cleaning, which removes the
-    waste in `beam_length` cells straight ahead. Whoever stands on an apple picks it, for a reward of 1. Then, with d
-    the share of the river's cells that are dirty, apples grow on each empty cell of the orchard where nobody stands
-    with probability `growth · max(0, 1 - d / threshold)`, and with probability `waste_growth` one clean cell of the
-    river becomes dirty. An episode is truncated after `num_steps` steps.
+    waste in the own cell and in `beam_length` cells straight ahead. Whoever stands on an apple picks it, for a reward
+    of 1. Then, with d the share of the river's cells that are dirty, apples grow on each empty cell of the orchard
+    where nobody stands with probability `growth · max(0, 1 - d / threshold)`, and with probability `waste_growth` one
+    clean cell of the river becomes dirty. An episode is truncated after `num_steps` steps.
 
     An observation is `[2 view + 1, 2 view + 1, 7]` around the agent: apples, other agents, frozen agents, the cell
     ahead of it, cells outside the grid, waste, river.
@@ -128,7 +128,8 @@ class CleanUp(Commons[CleanUpParams]):
 
         cleans = ((action == CLEAN) & (walked.frozen == 0))[:, None, None]
         cells = jnp.stack(jnp.meshgrid(*(jnp.arange(n, dtype=jnp.int32) for n in self.shape), indexing="ij"), axis=-1)
-        cleaned = in_beam(agents, cells, self.beam_length) & cleans & state.waste
+        own = same_cell(agents.cells[:, None, None], cells)
+        cleaned = (own | in_beam(agents, cells, self.beam_length)) & cleans & state.waste
         waste = state.waste & ~jnp.any(cleaned, axis=0)
         share = jnp.sum(waste) / np.float32(self.river.sum())
         rate = params.growth * jnp.maximum(0.0, 1 - share / params.threshold)
@@ -163,8 +164,8 @@ class CleanUp(Commons[CleanUpParams]):
 
 
 def cleaner(view: int, beam_length: int) -> Policy:
-    """Cleans where there is waste ahead, walks to the nearest waste it sees otherwise, and left where it sees none."""
-    walker = wanderer("cleaner", view, lambda obs: _waste(obs).at[view, view].set(False), LEFT)
+    """Cleans waste ahead or underfoot; else walks to the nearest waste it sees, and left where it sees none."""
+    walker = wanderer("cleaner", view, _waste, LEFT)
     reach = np.arange(1, min(view, beam_length) + 1)
     line = np.array([[(view + down * k, view + right * k) for k in reach] for down, right in MOVES[:4]])
 
@@ -172,7 +173,8 @@ def cleaner(view: int, beam_length: int) -> Policy:
         ahead = [obs[view + down, view + right, PLANES.index("ahead")] for down, right in MOVES[:4]]
         dirty = jnp.any(_waste(obs)[line[..., 0], line[..., 1]], axis=1)
         step, memory = walker.act(params, memory, obs, chance)
-        return jnp.where(jnp.any((jnp.stack(ahead) > 0) & dirty), CLEAN, step), memory
+        cleans = jnp.any((jnp.stack(ahead) > 0) & dirty) | _waste(obs)[view, view]
+        return jnp.where(cleans, CLEAN, step), memory
 
     return Policy(walker.init, act, act_chance=walker.act_chance, name="cleaner")
 

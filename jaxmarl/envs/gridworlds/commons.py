@@ -99,7 +99,7 @@ def equality(returns: Any) -> np.ndarray:
     returns = np.asarray(returns, np.float64)
     total = returns.sum(axis=-1)
     apart = np.abs(returns[..., :, None] - returns[..., None, :]).sum(axis=(-1, -2))
-    return 1 - apart / np.where(total > 0, 2 * returns.shape[-1] * total, np.inf)
+    return np.asarray(1 - apart / np.where(total > 0, 2 * returns.shape[-1] * total, np.inf))
 
 
 def sustainability(rewards: Any) -> np.ndarray:
@@ -112,7 +112,7 @@ def sustainability(rewards: Any) -> np.ndarray:
     counts = collected.sum(axis=0)
     mean = (times * collected).sum(axis=0) / np.maximum(counts, 1)
     collectors = (counts > 0).sum(axis=-1)
-    return np.where(collectors > 0, mean.sum(axis=-1) / np.maximum(collectors, 1), np.nan)
+    return np.asarray(np.where(collectors > 0, mean.sum(axis=-1) / np.maximum(collectors, 1), np.nan))
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ def test_heuristics_and_their_returns():
 
 
 def test_pictures():
-    _, state = ENV.reset(jax.random.key(2), PARAMS)
+    _, state = jax.jit(ENV.reset)(jax.random.key(2), PARAMS)
     image = ENV.render(state, PARAMS)
     assert image.shape == (321, 321, 3)
     eaten = ENV.render(replace(state, food_levels=state.food_levels * 0), PARAMS)

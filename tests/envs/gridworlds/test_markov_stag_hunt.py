@@ -124,7 +124,7 @@ def test_a_stag_that_wanders_goes_everywhere():
 
 
 def test_pictures():
-    _, state = ENV.reset(jax.random.key(2), PARAMS)
+    _, state = jax.jit(ENV.reset)(jax.random.key(2), PARAMS)
     image = ENV.render(state, PARAMS)
     assert image.shape == (201, 201, 3)
     moved = ENV.render(replace(state, stag=(state.stag + 1) % 5), PARAMS)
