@@ -1,5 +1,6 @@
-"""Environments made from environments: automatic reset, and other seats played by policies."""
+"""Environments made from environments: automatic reset, shields, and other seats played by policies."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,6 +149,57 @@ class AutoReset(Wrapper):
 
     def action_mask(self, state, params):
         return self.env.action_mask(state.env, params)
+
+
+@dataclass(frozen=True)
+class Shielded(Wrapper):
+    """Allows only what a shield does: its mask joins the environment's own, and other actions are corrected.
+
+    Where the shield forbids everything that is legal, it is ignored. An action outside the mask is replaced by the
+    lowest one inside, so that learners that know nothing of masks are safe, too.
+
+    Attributes:
+        env: an environment with discrete actions.
+        shield: `(state of env, params) -> bool [N, A]`; hashable (a function is).
+    """
+
+    shield: Callable[[Any, Any], Bool[Array, "N A"]]
+
+    @property
+    def horizon(self):
+        return self.env.horizon
+
+    @property
+    def differentiable_params(self):
+        return self.env.differentiable_params
+
+    @property
+    def reset_chance(self):
+        return self.env.reset_chance
+
+    @property
+    def step_chance(self):
+        return self.env.step_chance
+
+    def initial(self, chance, params):
+        return self.env.initial(chance, params)
+
+    def transition(self, state, action, chance, params):
+        mask = self.action_mask(state, params)
+        allowed = jnp.take_along_axis(mask, action[:, None], axis=1)[:, 0]
+        lowest = jnp.argmax(mask, axis=1).astype(action.dtype)
+        return self.env.transition(state, jnp.where(allowed, action, lowest), chance, params)
+
+    def truncated(self, state, params):
+        return self.env.truncated(state, params)
+
+    def observe(self, state, params):
+        return self.env.observe(state, params)
+
+    def action_mask(self, state, params):
+        legal = self.env.action_mask(state, params)
+        both = legal & self.shield(state, params)
+        return jnp.where(jnp.any(both, axis=1, keepdims=True), both, legal)
 
 
 @struct.dataclass
