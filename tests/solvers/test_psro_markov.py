@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from jaxmarl.games import markov_game_from_normal_form, zero_sum_game
-from jaxmarl.games.markov_zoo import random_zero_sum
 from jaxmarl.games.markov_metrics import policy_values
+from jaxmarl.games.markov_zoo import random_zero_sum
 from jaxmarl.solvers.psro import MarkovPsro, Psro, PsroSettings, unroll
 from jaxmarl.solvers.zero_sum import zero_sum_lp
 
@@ -72,7 +72,7 @@ def test_a_response_to_a_mixture_is_the_best_of_all_pure_ones(game):
 
 def test_it_finds_the_value_of_the_game(game, finished):
     """Against the value by backward induction over states, whose stage games are matrix games."""
-    psro, state = finished
+    _, state = finished
     rows = state.rows()
     assert rows["nash_conv"][-1] < 1e-5
     values = np.zeros(STATES)

@@ -106,6 +106,7 @@ def member(population: PyTree, index: Any) -> Strategy:
     return jax.tree.map(lambda leaf: leaf[index], population)
 
 
+@jax.jit
 def is_member(population: PyTree, mask: Bool[Array, " capacity"], strategy: Strategy) -> Bool[Array, ""]:
     """Whether a strategy is there already, up to 1e-6 in each number."""
     same = mask

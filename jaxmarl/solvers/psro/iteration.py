@@ -5,6 +5,7 @@ new profiles only are estimated, and a meta-solver mixes the populations anew. W
 oracle; with a correlated equilibrium as meta-solver it is joint PSRO (Marris et al. 2021), for any number of players.
 """
 
+import functools
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -28,17 +29,19 @@ def expand(game: PsroGame, state: PsroState, settings: PsroSettings, solver: Met
     """Responses of all seats: what they gain goes to the trace, the new ones to the populations."""
     turn = _Turn(game, state, settings, solver)
     key = jax.random.fold_in(state.key, state.iteration)
-    counters = None
-    if settings.self_play:
-        counters = game.saddle_points(state.populations, state.empirical.masks)[1]  # type: ignore[attr-defined]
+    saddle: Any = None
+    if settings.self_play or settings.variant == "anytime":
+        saddle = game.saddle_points(state.populations, state.empirical.masks)  # type: ignore[attr-defined]
     gains, errors = [], []
     for seat in (0,) if _is_symmetric_duel(game, settings) else range(game.num_players):
         respond_key, variant_key, row_key = jax.random.split(jax.random.fold_in(key, seat), 3)
         best, gain, error = turn.certificate(seat, respond_key)
         gains.append(gain)
         errors.append(error)
-        extra = [(counters[seat], None, True)] if counters else []
-        for i, candidate in enumerate(turn.candidates(seat, best, variant_key) + extra):
+        anytime, self_play = settings.variant == "anytime", settings.self_play
+        candidates = [(saddle[2][seat], None, True)] if anytime else turn.candidates(seat, best, variant_key)
+        candidates += [(saddle[1][seat], None, True)] if self_play else []
+        for i, candidate in enumerate(candidates):
             turn.add(seat, candidate, gain, jax.random.fold_in(row_key, i))
     gain, error = (jnp.broadcast_to(jnp.stack(values), (game.num_players,)) for values in (gains, errors))
     unchanged = jnp.all(turn.empirical.sizes == state.empirical.sizes)
@@ -49,7 +52,7 @@ def expand(game: PsroGame, state: PsroState, settings: PsroSettings, solver: Met
         empirical=turn.empirical,
         iteration=state.iteration + 1,
         done=unchanged | (small & game.exact),
-        trace=_traced(state, solver, gain, error),
+        trace=_traced(state, gain, error, swap=solver.swap),
     )
 
 
@@ -57,7 +60,7 @@ def remix(game: PsroGame, state: PsroState, settings: PsroSettings, solver: Meta
     """The state with the meta-solver's distribution over the profiles that are there."""
     empirical = state.empirical
     if settings.variant == "anytime":
-        mixtures, _ = game.saddle_points(state.populations, empirical.masks)  # type: ignore[attr-defined]
+        mixtures = game.saddle_points(state.populations, empirical.masks)[0]  # type: ignore[attr-defined]
         joint = mixtures[0][:, None] * mixtures[1]
     else:
         joint = solver.solve(empirical.game, empirical.cells.variance)
@@ -90,22 +93,13 @@ class _Turn:
     def __init__(self, game: PsroGame, state: PsroState, settings: PsroSettings, solver: MetaSolver) -> None:
         self.game, self.state, self.settings, self.solver = game, state, settings, solver
         self.populations, self.empirical = state.populations, state.empirical
+        self.shared = is_shared(game, settings)
 
     def certificate(self, seat: int, key: Array) -> tuple[_Response, Array, Array]:
         """The response with the largest (weighted) gain, what all responses gain, and its standard error."""
         targets, weights = self._targets(seat)
         responses, active = self._respond(seat, targets, weights, key)
-        cells, joint = self.state.empirical.cells, self.state.joint
-        own = jnp.moveaxis(cells.mean[seat] * joint, seat, 0)
-        if self.solver.swap:
-            values = own.reshape(len(own), -1).sum(1)[active]
-            gains = jnp.maximum(weights[active] * responses.value - values, 0)
-        else:
-            gains = responses.value - jnp.sum(own)
-        best = member(responses, jnp.argmax(gains))
-        value_error = weighted_error(joint, cells.standard_error)[seat]
-        error = jnp.sqrt(jnp.sum((weights[active] * responses.error) ** 2) + value_error**2)
-        return best, jnp.sum(gains), error
+        return _best(self.state, responses, weights[active], jnp.asarray(active), seat=seat, swap=self.solver.swap)
 
     def candidates(self, seat: int, best: _Response, key: Array) -> list[_Candidate]:
         """Strategies to add: (strategy, its payoff row if that is known, whether it is wanted)."""
@@ -128,19 +122,13 @@ class _Turn:
         """Adds a candidate that is new, unless nothing is gained by it or this is the last iteration."""
         strategy, row, wanted = candidate
         if row is None:
-            row = payoff_row(self.game, self.settings, self.populations, self.empirical, seat, strategy, key)
+            row = payoff_row(self.game, self.shared, self.populations, self.empirical, seat, strategy, key)
         worth = (gain > self.settings.tolerance) | (not self.game.exact)
         new = ~is_member(self.populations[seat], self.empirical.masks[seat], strategy) & worth
         goes_on = self.state.iteration + 1 < self.settings.num_iterations
+        wanted = wanted & goes_on & (new | self.solver.repeats)
         self.populations, self.empirical = grown(
-            self.game,
-            self.settings,
-            self.populations,
-            self.empirical,
-            seat,
-            strategy,
-            row,
-            wanted & goes_on & (new | self.solver.repeats),
+            self.populations, self.empirical, seat, strategy, row, wanted, shared=self.shared
         )
 
     def _targets(self, seat: int) -> tuple[Float[Array, "targets *others"], Float[Array, " targets"]]:
@@ -159,9 +147,8 @@ class _Turn:
         def respond(target: Array, key: Array) -> _Response:
             oracle_key, row_key = jax.random.split(key)
             strategy = self.game.best_response(seat, self.populations, target, oracle_key)
-            row = payoff_row(self.game, self.settings, self.populations, self.empirical, seat, strategy, row_key)
-            value = jnp.sum(target * row.mean[seat])
-            return _Response(strategy, row, value, weighted_error(target, row.standard_error)[seat])
+            row = payoff_row(self.game, self.shared, self.populations, self.empirical, seat, strategy, row_key)
+            return _Response(strategy, row, *_value(target, row, seat=seat))
 
         keys, everything = jax.random.split(key, len(targets)), np.arange(len(targets))
         if self.game.pure and len(targets) > 1:
@@ -169,6 +156,29 @@ class _Turn:
         active = everything if len(targets) == 1 else np.flatnonzero(np.asarray(weights) > SUPPORT)
         responses = [respond(targets[t], keys[t]) for t in active]
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *responses), active
+
+
+@functools.partial(jax.jit, static_argnames="seat")
+def _value(target: Array, row: Estimates, *, seat: int) -> tuple[Array, Array]:
+    """What a strategy with these payoffs gets against the others' mixture, and its standard error."""
+    return jnp.sum(target * row.mean[seat]), weighted_error(target, row.standard_error)[seat]
+
+
+@functools.partial(jax.jit, static_argnames=("seat", "swap"))
+def _best(
+    state: PsroState, responses: _Response, weights: Array, active: Array, *, seat: int, swap: bool
+) -> tuple[_Response, Array, Array]:
+    """The response of the largest gain (weighted, to one recommendation each), all gains, and their error."""
+    cells, joint = state.empirical.cells, state.joint
+    own = jnp.moveaxis(cells.mean[seat] * joint, seat, 0)
+    if swap:
+        values = own.reshape(len(own), -1).sum(1)[active]
+        gains = jnp.maximum(weights * responses.value - values, 0)
+    else:
+        gains = responses.value - jnp.sum(own)
+    value_error = weighted_error(joint, cells.standard_error)[seat]
+    error = jnp.sqrt(jnp.sum((weights * responses.error) ** 2) + value_error**2)
+    return member(responses, jnp.argmax(gains)), jnp.sum(gains), error
 
 
 def _rectified(
@@ -180,10 +190,11 @@ def _rectified(
     return jnp.where(mass > SUPPORT, kept / jnp.where(mass > SUPPORT, mass, 1), others)
 
 
-def _traced(state: PsroState, solver: MetaSolver, gain: Array, error: Array) -> dict[str, Array]:
+@functools.partial(jax.jit, static_argnames="swap")
+def _traced(state: PsroState, gain: Array, error: Array, *, swap: bool) -> dict[str, Array]:
     """The trace with the row of this iteration, which is of the mixture that was responded to."""
     game, joint = state.empirical.game, state.joint
-    if solver.swap:
+    if swap:
         within = [jnp.sum(jnp.max(swap_gains(game, joint, i), axis=1)) for i in range(game.num_players)]
         meta_gap = jnp.sum(jnp.stack(within))
     else:

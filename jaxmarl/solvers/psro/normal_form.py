@@ -15,6 +15,8 @@ from jaxmarl.solvers.psro.empirical import Estimates, exact_estimates
 from jaxmarl.solvers.psro.game import ExactGame, Populations
 from jaxmarl.solvers.zero_sum import zero_sum_matrix
 
+_PLAYED = 1e-5  # probabilities below this are what float32 leaves of an interior-point method's zeros
+
 
 @jax.tree_util.register_pytree_node_class
 @dataclass(frozen=True, eq=False)
@@ -97,14 +99,16 @@ class NormalFormPsro(ExactGame):
 
     def saddle_points(
         self, populations: Populations, masks: Bool[Array, "2 capacity"]
-    ) -> tuple[Float[Array, "2 capacity"], tuple[Array, Array]]:
-        """The least exploitable mixture of each population, and the strategies of opponents that may play anything.
+    ) -> tuple[Float[Array, "2 capacity"], tuple[Array, Array], tuple[Array, Array]]:
+        """The least exploitable mixture of each population, and what opponents play against it who may play anything.
 
         The limit of no-regret play between a population and such an opponent (anytime and self-play PSRO, McAleer
         et al. 2022): two matrix games. Two-player zero-sum games only.
 
         Returns:
-            weights `[2, K]` of the seats' own strategies, and for each seat its strategy against the other's mixture.
+            Weights `[2, K]` of the seats' own strategies. For each seat its mixed strategy against the other's
+            population, and of the actions that plays, all of them best responses, the likeliest that the own
+            population does not have yet (if it has all, one of them).
         """
         matrix, sizes = zero_sum_matrix(self.game), self.game.num_actions
         rows, legal = [], []
@@ -114,7 +118,14 @@ class NormalFormPsro(ExactGame):
             rows.append(jnp.pad(table, ((0, 0), (0, spare))))
             legal.append(jnp.pad(self.game.mask(1 - seat), (0, spare)))
         mixtures, replies, _ = jax.vmap(solve_matrix_game)(jnp.stack(rows), masks, jnp.stack(legal))
-        return mixtures, (replies[1, : sizes[0]], replies[0, : sizes[1]])
+        counters = replies[1, : sizes[0]], replies[0, : sizes[1]]
+        fresh = []
+        for seat, counter in enumerate(counters):
+            had = jnp.max(jnp.where(masks[seat][:, None], populations[seat], 0), axis=0) > 1 - 1e-6
+            played = counter > _PLAYED
+            best = jnp.argmax(jnp.where(played & ~had, 1 + counter, jnp.where(played, counter, 0)))
+            fresh.append(jax.nn.one_hot(best, sizes[seat], dtype=matrix.dtype))
+        return mixtures, counters, (fresh[0], fresh[1])
 
     def diverse_response(
         self,

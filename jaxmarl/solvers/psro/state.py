@@ -147,15 +147,16 @@ def initial_state(game: PsroGame, settings: PsroSettings, solver: MetaSolver, ke
     """One strategy a seat, its payoffs, and the mixture that plays it."""
     seats, capacity, length = range(game.num_players), settings.capacity, settings.num_iterations
     keys = jax.random.split(jax.random.fold_in(key, 2**31 - 1), 2 * game.num_players)
-    filled = (0,) if is_shared(game, settings) else seats
+    shared = is_shared(game, settings)
+    filled = (0,) if shared else seats
     firsts = [game.initial_strategy(seat, keys[seat]) for seat in filled]
     firsts = firsts if len(firsts) == game.num_players else firsts * game.num_players
     populations = tuple(empty_population(first, capacity) for first in firsts)
     empirical = empty_game(game.num_players, capacity, settings.dtype)
     for seat in filled:
         row_key = keys[game.num_players + seat]
-        row = payoff_row(game, settings, populations, empirical, seat, firsts[seat], row_key)
-        populations, empirical = grown(game, settings, populations, empirical, seat, firsts[seat], row, True)
+        row = payoff_row(game, shared, populations, empirical, seat, firsts[seat], row_key)
+        populations, empirical = grown(populations, empirical, seat, firsts[seat], row, True, shared=shared)
     table = jnp.zeros((length, game.num_players), empirical.cells.mean.dtype)
     trace = {
         "gain": table,
@@ -177,7 +178,7 @@ def is_shared(game: PsroGame, settings: PsroSettings) -> bool:
 
 def payoff_row(
     game: PsroGame,
-    settings: PsroSettings,
+    shared: bool,
     populations: Populations,
     empirical: EmpiricalGame,
     seat: int,
@@ -185,43 +186,45 @@ def payoff_row(
     key: Array,
 ) -> Estimates:
     """Payoffs of a new strategy; in a shared population also against itself."""
-    if is_shared(game, settings):
-        populations = _with_strategy(game, settings, populations, empirical, seat, strategy, True)
+    if shared:
+        populations = _with_strategy(populations, empirical.sizes, seat, strategy, True, shared=True)
     return game.payoff_row(seat, strategy, populations, key)
 
 
+# compiled by themselves for games whose oracles run outside `jit`; inside another `jit` this changes nothing
+@functools.partial(jax.jit, static_argnames=("seat", "shared"))
 def grown(
-    game: PsroGame,
-    settings: PsroSettings,
     populations: Populations,
     empirical: EmpiricalGame,
     seat: int,
     strategy: Strategy,
     row: Estimates,
     wanted: Bool[Array, ""] | bool,
+    *,
+    shared: bool,
 ) -> tuple[Populations, EmpiricalGame]:
     """Populations and payoffs with one more strategy of a seat, if it is `wanted` and there is room."""
     wanted = jnp.asarray(wanted)
-    more = _with_strategy(game, settings, populations, empirical, seat, strategy, wanted)
-    if is_shared(game, settings):
+    more = _with_strategy(populations, empirical.sizes, seat, strategy, wanted, shared=shared)
+    if shared:
         return more, empirical.with_shared_strategy(_first_seat_row(row, seat), wanted)
     return more, empirical.with_strategy(seat, row, wanted)
 
 
+@functools.partial(jax.jit, static_argnames=("seat", "shared"))
 def _with_strategy(
-    game: PsroGame,
-    settings: PsroSettings,
     populations: Populations,
-    empirical: EmpiricalGame,
+    sizes: Int[Array, " num_players"],
     seat: int,
     strategy: Strategy,
     wanted: Bool[Array, ""] | bool,
+    *,
+    shared: bool,
 ) -> Populations:
-    size, capacity = empirical.sizes[seat], settings.capacity
-    fits, place = wanted & (size < capacity), jnp.minimum(size, capacity - 1)
-    grown = with_member(populations[seat], place, strategy, fits)
-    shared = is_shared(game, settings)
-    return tuple(grown if shared or i == seat else population for i, population in enumerate(populations))
+    capacity = jax.tree.leaves(populations)[0].shape[0]
+    place = jnp.minimum(sizes[seat], capacity - 1)
+    more = with_member(populations[seat], place, strategy, wanted & (sizes[seat] < capacity))
+    return tuple(more if shared or i == seat else population for i, population in enumerate(populations))
 
 
 def _first_seat_row(row: Estimates, seat: int) -> Estimates:
