@@ -43,6 +43,7 @@ def play(
     require_int("frames", frames, 1)
     require(out.endswith(".gif"), "out", out, "the name of a .gif file")
     require(0 < fps <= 50, "fps", fps, "in (0, 50]")
+    game: Any
     game, numbers = make(env, **assignments("set", settings))
     numbers = _changed(numbers, assignments("params", params))
     game.validate(numbers)

@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import lbforaging.foraging
 import numpy as np
@@ -49,8 +50,7 @@ def _no_draw(options: Any) -> Any:
 def decisions(env: Any) -> np.ndarray:
     """What H1 to H4 would do in each agent's place `[4, N]`; -1 where they would draw."""
     out = np.full((4, len(env.players)), -1, np.int8)
-    draw, random.choice = random.choice, _no_draw
-    try:
+    with mock.patch.object(random, "choice", _no_draw):
         for i, player in enumerate(env.players):
             view = env._make_obs(player)
             for h, name in enumerate(("H1", "H2", "H3", "H4")):
@@ -60,8 +60,6 @@ def decisions(env: Any) -> np.ndarray:
                     out[h, i] = agent.step(view).value
                 except _Undecided:
                     continue
-    finally:
-        random.choice = draw
     return out
 
 
@@ -109,14 +107,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("tests/data/foraging_peer.npz"))
     parser.add_argument("--smoke", action="store_true", help="a few steps, written nowhere")
     args = parser.parse_args()
-    rng, arrays = np.random.default_rng(args.seed), {}
+    rng = np.random.default_rng(args.seed)
+    arrays: dict[str, np.ndarray] = {}
     for name, setting in SETTINGS.items():
         rows = record(setting, 20 if args.smoke else args.steps, rng)
         arrays |= {f"{name}/{key}": value for key, value in rows.items()}
         loads, episodes = (rows["reward"] > 0).sum(), rows["start"].sum()
         print(f"{name}: {len(rows['done'])} steps of {episodes} episodes, {loads} rewards")
     if not args.smoke:
-        np.savez_compressed(args.out, **arrays)
+        np.savez_compressed(args.out, **arrays)  # type: ignore[arg-type]
         print(f"wrote {args.out}, {args.out.stat().st_size / 1000:.0f} kB")
 
 

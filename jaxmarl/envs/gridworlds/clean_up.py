@@ -99,7 +99,8 @@ class CleanUp(Commons[CleanUpParams]):
 
     @property
     def default_params(self) -> CleanUpParams:
-        return CleanUpParams(*(jnp.asarray(x, float) for x in (0.05, 0.4, 0.5, 0.5)), jnp.asarray(25, jnp.int32))
+        growth, threshold, waste_growth, initial_waste = (jnp.asarray(x, float) for x in (0.05, 0.4, 0.5, 0.5))
+        return CleanUpParams(growth, threshold, waste_growth, initial_waste, jnp.asarray(25, jnp.int32))
 
     def validate(self, params: CleanUpParams) -> None:
         for name in ("growth", "waste_growth", "initial_waste"):
