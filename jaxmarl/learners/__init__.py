@@ -5,7 +5,8 @@ from jaxmarl.learners.graph_attention import GraphAttention, adjacency_matrix
 from jaxmarl.learners.lola_dice import LOLAConfig, lola_dice
 from jaxmarl.learners.loqa import LOQAConfig, loqa
 from jaxmarl.learners.mappo import MAPPOConfig, ippo_config, mappo
-from jaxmarl.learners.ppo import PPOConfig, ppo
+from jaxmarl.learners.policy_gradient import PPOConfig
+from jaxmarl.learners.ppo import ppo
 from jaxmarl.learners.repeated_q import RepeatedQConfig, repeated_q
 from jaxmarl.learners.sequential_q import sequential_q
 from jaxmarl.learners.sessions import SessionConfig, run_until_stable

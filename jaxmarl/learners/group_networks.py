@@ -94,7 +94,7 @@ class GroupActorCritic(nn.Module):
     joint = True
 
     def setup(self):
-        common = {"hidden": self.hidden, "recurrent": self.recurrent, "heads": self.heads}
+        common: dict[str, Any] = {"hidden": self.hidden, "recurrent": self.recurrent, "heads": self.heads}
         own = Tower if self.share else _one_each
         self.actor = own(num_outputs=self.num_outputs, head_scale=0.01, graph=self.actor_graph, **common)
         if self.critic == "own":

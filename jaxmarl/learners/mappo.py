@@ -21,8 +21,8 @@ from jaxmarl.core.rollout import Actor, BatchedEnv
 from jaxmarl.learners.actions import ActionHead, action_head
 from jaxmarl.learners.base import Learner
 from jaxmarl.learners.group_networks import CRITICS, Graph, GroupActorCritic, member_params, with_identity
-from jaxmarl.learners.policy_gradient import network_actor, with_mask
-from jaxmarl.learners.ppo import PPOConfig, policy_gradient_learner
+from jaxmarl.learners.policy_gradient import PPOConfig, network_actor, with_mask
+from jaxmarl.learners.ppo import policy_gradient_learner
 
 HEARERS = ("both", "critic")
 
@@ -163,7 +163,8 @@ def member_policy(env: BatchedEnv, config: MAPPOConfig, agent: int, env_params: 
             x = with_identity(x, jax.nn.one_hot(jnp.full((1,), agent), env.num_agents))
         alone = member_params(params, agent, config.share)
         start = jnp.zeros((1, 1), bool)
-        memory, outputs = network.apply(alone, memory, x, seen.mask, start, method="act")
+        played: Any = network.apply(alone, memory, x, seen.mask, start, method="act")
+        memory, outputs = played
         return head.sample(outputs[0, 0], chance)[0], memory
 
     def init(chance) -> Array:

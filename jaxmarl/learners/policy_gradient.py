@@ -16,9 +16,10 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int32, PyTree
 
 from jaxmarl.core.chance import draw, repeat
+from jaxmarl.core.checks import require, require_choice, require_int
 from jaxmarl.core.policy import MaskedObs
 from jaxmarl.core.rollout import Actor, BatchedEnv, RolloutState, Trajectory, rollout, start_rollout
-from jaxmarl.learners.actions import ActionHead
+from jaxmarl.learners.actions import BOUNDS, SPREADS, ActionHead
 from jaxmarl.learners.base import Metrics, reward_metrics
 from jaxmarl.learners.networks import Heads
 from jaxmarl.learners.returns import ValueScale, gae, mean_of
@@ -30,8 +31,9 @@ class ActorCritic(Protocol):
     joint: bool
     """Whether it reads all agents of an instance together: axes of agents are then never cut."""
 
-    def init(self, key: Array, *args: Any) -> PyTree:
-        """Parameters; `args` are memory, obs, mask and start."""
+    @property
+    def init(self) -> Any:
+        """Parameters, of a key, a memory, and obs, mask and start of a step."""
 
     def run(self, params: PyTree, memory: PyTree, seen: MaskedObs, start: Array) -> tuple[PyTree, Heads]:
         """Memory after `T` steps, and what the heads say at each."""
@@ -40,26 +42,71 @@ class ActorCritic(Protocol):
         """The memory at an episode's start."""
 
 
-class Settings(Protocol):
-    """The numbers of the algorithm, as documented in `ppo.PPOConfig`."""
+@dataclass(frozen=True)
+class PPOConfig:
+    """Settings of the algorithm, and of the network of `ppo`.
 
-    chunk_length: int
-    chunks_per_update: int
-    epochs: int
-    minibatches: int
-    learning_rate: float
-    anneal_updates: int
-    discount: float
-    trace: float
-    clip: float
-    entropy_weight: float
-    value_weight: float
-    label_weight: float
-    reward_scale: float
-    max_grad_norm: float
-    value_norm: bool
-    value_decay: float
-    death_masking: bool
+    Attributes:
+        hidden: width of the encoder and of the memory.
+        chunk_length: steps of a training sequence (back-propagation through time stops at its start); must divide the
+            horizon of a fixed-horizon environment.
+        chunks_per_update: consecutive sequences that one update collects from each environment.
+        epochs: passes over the collected steps.
+        minibatches: gradient steps a pass; must divide the number of sequences, `chunks_per_update · num_envs ·
+            num_agents`.
+        learning_rate: of Adam (ε = 1e-5).
+        anneal_updates: updates over which the learning rate falls linearly to zero (0: constant).
+        discount: γ.
+        trace: λ of the advantage estimates.
+        clip: ε of the clipped surrogate and of the value loss.
+        entropy_weight: of the entropy bonus.
+        value_weight: of the value loss.
+        label_weight: of the cross-entropy of the opponent-identity head.
+        reward_scale: multiplies rewards, to keep values near one.
+        max_grad_norm: global gradient norm is clipped to it.
+        value_norm: whether the network says values in units of a running mean and standard deviation of the returns.
+        value_decay: weight of the past in those, an update.
+        death_masking: whether agents that see nothing but zeros have left the game, and count in no loss.
+        bounds: how continuous actions are kept in their box, `"squash"` or `"clip"` (`actions.GaussianActions`).
+        spread: whether their standard deviations are `"shared"` by all observations or depend on the `"state"`.
+        initial_std: of continuous actions before they are squashed.
+    """
+
+    hidden: int = 64
+    chunk_length: int = 100
+    chunks_per_update: int = 1
+    epochs: int = 2
+    minibatches: int = 4
+    learning_rate: float = 1e-3
+    anneal_updates: int = 0
+    discount: float = 0.99
+    trace: float = 0.95
+    clip: float = 0.2
+    entropy_weight: float = 0.01
+    value_weight: float = 0.5
+    label_weight: float = 0.1
+    reward_scale: float = 1.0
+    max_grad_norm: float = 0.5
+    value_norm: bool = False
+    value_decay: float = 0.99999
+    death_masking: bool = False
+    bounds: str = "squash"
+    spread: str = "shared"
+    initial_std: float = 0.5
+
+    def __post_init__(self):
+        for name in ("hidden", "chunk_length", "chunks_per_update", "epochs", "minibatches"):
+            require_int(name, getattr(self, name), 1)
+        require_int("anneal_updates", self.anneal_updates, 0)
+        for name in ("learning_rate", "clip", "reward_scale", "max_grad_norm"):
+            require(getattr(self, name) > 0, name, getattr(self, name), "positive")
+        for name in ("discount", "trace"):
+            require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "in [0, 1]")
+        require(0 <= self.value_decay < 1, "value_decay", self.value_decay, "in [0, 1)")
+        for name in ("entropy_weight", "value_weight", "label_weight"):
+            require(getattr(self, name) >= 0, name, getattr(self, name), "non-negative")
+        require_choice("bounds", self.bounds, BOUNDS)
+        require_choice("spread", self.spread, SPREADS)
 
 
 @struct.dataclass
@@ -129,7 +176,7 @@ class ClippedPolicyGradient:
     """The algorithm, with everything static in one place."""
 
     env: BatchedEnv
-    config: Settings
+    config: PPOConfig
     env_params: PyTree
     network: ActorCritic
     head: ActionHead

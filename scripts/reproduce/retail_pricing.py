@@ -90,42 +90,43 @@ def measure(env: VectorEnv, actor: Actor, actor_params: Any, params: RetailGraph
     return jax.tree.map(lambda x: jnp.mean(x, axis=1), (info["profit"], info["prices"], info["volatility"]))
 
 
-def rule(env: VectorEnv) -> Actor:
+def rule(shop: RetailGraph) -> Actor:
     """Moves prices towards those in its params; reads log prices from observations."""
 
     def act(params, memory, seen, start, key):
         wanted, base = params
-        return env.env.nearest_action(jnp.log(wanted / base) - seen[..., 0]), memory, ()
+        return shop.nearest_action(jnp.log(wanted / base) - seen[..., 0]), memory, ()
 
     return Actor(lambda key: (), act)
 
 
-def summary(profits: Any, prices: Any, volatility: Any, params: RetailGraphParams) -> dict[str, Any]:
+def summary(measured: Any, params: RetailGraphParams) -> dict[str, Any]:
     """Of one or more seeds (a leading axis): what the tables show."""
     alone = weekly_profits(static_prices(params), replace(params, cross=jnp.zeros_like(params.cross)))
-    profits = np.asarray(profits)
+    profits, prices, volatility = map(np.asarray, measured)
     return {
         "year": profits.sum(axis=(-1, -2)).tolist(),
         "steady": profits[..., STEADY:, :].sum(axis=-1).mean(axis=-1).tolist(),
         "jain": np.asarray(jain_index(jnp.asarray(profits.mean(axis=-2) / alone))).tolist(),
-        "volatility": np.asarray(volatility).mean(axis=-1).tolist(),
-        "steady_volatility": np.asarray(volatility)[..., STEADY:].mean(axis=-1).tolist(),
-        "prices": (np.asarray(prices)[..., STEADY:, :].mean(axis=-2) / np.asarray(params.base_price)).tolist(),
+        "volatility": volatility.mean(axis=-1).tolist(),
+        "steady_volatility": volatility[..., STEADY:].mean(axis=-1).tolist(),
+        "prices": (prices[..., STEADY:, :].mean(axis=-2) / np.asarray(params.base_price)).tolist(),
     }
 
 
 def study(args: argparse.Namespace) -> dict[str, Any]:
     """Trains and measures every method in both markets: `{market: {method or rule: numbers}}`."""
-    env = VectorEnv(RetailGraph(num_agents=NUM_PRODUCTS), args.years)
+    shop = RetailGraph(num_agents=NUM_PRODUCTS)
+    env = VectorEnv(shop, args.years)
     key = jax.random.key(args.seed + 1)
     found: dict[str, Any] = {market: {"methods": {}, "rules": {}} for market in MARKETS}
-    follow = jax.jit(lambda wanted, params: measure(env, rule(env), (wanted, params.base_price), params, key))
+    follow = jax.jit(lambda wanted, params: measure(env, rule(shop), (wanted, params.base_price), params, key))
     for market in MARKETS:
         params = catalogue(market)
-        known = env.env.benchmarks(params)
+        known = shop.benchmarks(params)
         for name in ("static", "joint"):
             wanted = jnp.asarray(known[f"{name}_prices"], jnp.float32)
-            numbers = summary(*follow(wanted, params), params)
+            numbers = summary(follow(wanted, params), params)
             found[market]["rules"][name] = {**numbers, "expected": known[f"{name}_profit"]}
     for name, method in METHODS.items():
         train = trainer(args, method)
@@ -138,7 +139,7 @@ def study(args: argparse.Namespace) -> dict[str, Any]:
             begun, cpu = time.perf_counter(), time.process_time()
             learned, reward = jax.block_until_ready(compiled(params, jax.random.key(args.seed)))
             times = {"seconds": time.perf_counter() - begun, "cpu_seconds": time.process_time() - cpu}
-            numbers = summary(*judge(learned, params, key), params)
+            numbers = summary(judge(learned, params, key), params)
             curve = np.asarray(reward).T.tolist()
             found[market]["methods"][name] = {**numbers, **times, "compile_seconds": begun - start, "curve": curve}
             print(f"{name}, {market}: {np.mean(numbers['steady']):.1f} a week, {times['seconds']:.0f} s", flush=True)

@@ -10,7 +10,7 @@ import pytest
 
 from jaxmarl.core import MaskedObs, VectorEnv, rollout, start_rollout
 from jaxmarl.envs.pricing import RetailGraph, synthetic_catalogue
-from jaxmarl.learners import MAPPOConfig, adjacency_matrix, ippo_config, mappo
+from jaxmarl.learners import MAPPOConfig, adjacency_matrix, ippo_config, mappo, over_seeds
 from jaxmarl.learners.actions import CategoricalActions
 from jaxmarl.learners.group_networks import GroupActorCritic
 from jaxmarl.learners.mappo import greedy_actor, group_policy, member_policy
@@ -183,36 +183,56 @@ def test_the_dead_are_in_no_loss():
         assert all(jax.tree.leaves(same)) == masking, "loss, its metrics and its gradient"
 
 
-@cache
-def priced():
-    """Four products without cross effects or noise, priced by MAPPO: metrics, steady profit, and benchmarks."""
+def priced(params, graph=None, seeds=1, updates=60, num_steps=24, **settings):
+    """Trains MAPPO on a catalogue: `reward [updates, seeds]`, first ratios, and greedy play's profits `[seeds, N]`.
+
+    Profits are those of a week in the second half of an episode, when prices have arrived; without noise.
+    """
     zero = jnp.zeros(())
-    params = synthetic_catalogue(N, seed=4)
-    params = replace(
-        params, cross=0 * params.cross, noise=zero, season=zero, volatility_weight=zero, fairness_weight=zero
-    )
-    env = RetailGraph(num_agents=N, num_steps=24, poisson=False)
-    config = MAPPOConfig(
-        hidden=16, chunk_length=24, learning_rate=1e-2, anneal_updates=60, entropy_weight=0.003, discount=0.9
-    )
-    learner = mappo(VectorEnv(env, 8), config, params)
-    run = jax.jit(lambda key: jax.lax.scan(lambda s, _: learner.update(s), learner.init(key), length=60))
-    state, metrics = run(jax.random.key(0))
+    params = replace(params, noise=zero, season=zero, volatility_weight=zero, fairness_weight=zero)
+    env = RetailGraph(num_agents=len(params.cost), num_steps=num_steps, poisson=False)
+    options = {"hidden": 16, "learning_rate": 1e-2, "entropy_weight": 0.003, "discount": 0.9, **settings}
+    config = MAPPOConfig(chunk_length=num_steps, anneal_updates=updates, **options)
+    learner = over_seeds(mappo(VectorEnv(env, 8), config, params, graph), seeds)
     one = VectorEnv(env, 1)
-    actor = greedy_actor(one, config, params)
-    carry = start_rollout(one, actor, jax.random.key(1), params)
-    _, played, _ = jax.jit(lambda p: rollout(one, actor, p, carry, jax.random.key(2), params, 24))(
-        learner.params(state)
-    )
-    return metrics, np.asarray(played.info["profit"])[12:].sum(axis=-1).mean(), env.benchmarks(params)
+    actor = greedy_actor(one, config, params, graph)
+
+    def play(learned):
+        start = start_rollout(one, actor, jax.random.key(1), params)
+        return rollout(one, actor, learned, start, jax.random.key(2), params, num_steps)[1].info["profit"]
+
+    @jax.jit
+    def run(key):
+        state, metrics = jax.lax.scan(lambda s, _: learner.update(s), learner.init(key), length=updates)
+        return metrics["reward"], metrics["first_ratio"], jax.vmap(play)(learner.params(state))
+
+    reward, ratio, profits = run(jax.random.key(0))
+    return np.asarray(reward), np.asarray(ratio), np.asarray(profits)[:, num_steps // 2 :, 0].mean(axis=1), env, params
 
 
 def test_the_static_optimum_is_reached_within_three_per_cent():
-    metrics, profit, known = priced()
-    assert profit > 0.97 * known["static_profit"]
-    assert profit < 1.0001 * known["static_profit"]
-    assert float(metrics["reward"][0]) < 0.95 * float(metrics["reward"][-1]), "something was learned"
-    np.testing.assert_allclose(metrics["first_ratio"], 1.0, atol=1e-4)
+    """Four products without cross effects, one seed."""
+    params = synthetic_catalogue(N, seed=4)
+    reward, ratio, profits, env, params = priced(replace(params, cross=0 * params.cross))
+    best = env.benchmarks(params)["static_profit"]
+    assert 0.97 * best < profits.sum() < 1.0001 * best
+    assert reward[0] < 0.95 * reward[-1], "something was learned"
+    np.testing.assert_allclose(ratio, 1.0, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("linked", [False, True])
+def test_ten_seeds_with_attention_come_within_three_per_cent_of_the_optimum(linked):
+    """Ten products: of the static optimum without cross effects, else of the joint one, which is 11 % above it."""
+    params = synthetic_catalogue(10, num_categories=2, seed=1)
+    graph = adjacency_matrix(params.neighbours, params.linked)
+    params = params if linked else replace(params, cross=0 * params.cross)
+    settings = {"hidden": 32, "learning_rate": 3e-3, "discount": 0.95}
+    _, _, profits, env, params = priced(params, graph, seeds=10, updates=150, num_steps=52, **settings)
+    known = env.benchmarks(params)
+    assert profits.sum(axis=1).mean() > 0.97 * known["joint_profit"]
+    if linked:
+        assert profits.sum(axis=1).min() > 1.03 * known["static_profit"]
 
 
 @pytest.mark.parametrize(

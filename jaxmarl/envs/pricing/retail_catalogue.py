@@ -112,11 +112,20 @@ def _catalogue(cost, base_price, base_demand, elasticity, phase, lists, num_neig
         return jnp.asarray(x, float)
 
     return RetailGraphParams(
-        *(number(x) for x in (cost, base_price, base_demand, elasticity, phase)),
-        jnp.asarray(neighbours),
-        jnp.asarray(linked),
-        number(cross),
-        *(number(x) for x in (0.2, 0.1, 0.1, 0.05, 1.01, 2.5)),
+        cost=number(cost),
+        base_price=number(base_price),
+        base_demand=number(base_demand),
+        elasticity=number(elasticity),
+        phase=number(phase),
+        neighbours=jnp.asarray(neighbours),
+        linked=jnp.asarray(linked),
+        cross=number(cross),
+        season=number(0.2),
+        noise=number(0.1),
+        volatility_weight=number(0.1),
+        fairness_weight=number(0.05),
+        floor=number(1.01),
+        ceiling=number(2.5),
     )
 
 
