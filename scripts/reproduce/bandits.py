@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmarl.core.files import replace_file
-from jaxmarl.envs.bandits import MultiPlayerBandit
+from jaxmarl.envs.bandits import MultiPlayerBandit, MultiPlayerBanditParams
 from jaxmarl.learners import over_seeds
 from jaxmarl.learners.bandits import (
     bandit_learner,
@@ -59,10 +59,15 @@ def curves(env: MultiPlayerBandit, algorithm: Any, params: Any, args: argparse.N
     }
 
 
+def known_means(env: MultiPlayerBandit) -> MultiPlayerBanditParams:
+    """Params of the bandit of the left panel."""
+    return MultiPlayerBanditParams(jnp.array([MEANS]), env.default_params.concentration)
+
+
 def sharing_rows(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Selfish players who share arms, by algorithm."""
     env = MultiPlayerBandit(4, 5)
-    params = env.default_params.replace(means=jnp.array([MEANS]))
+    params = known_means(env)
     algorithms = {
         "SMAA, β = 0.1 (published)": smaa(env),
         "SMAA, β = 0.5": smaa(env, beta=0.5),
@@ -90,7 +95,7 @@ def print_tables(sharing: dict[str, Any], group: dict[str, Any], args: argparse.
 
     console = Console(width=120)
     known = MultiPlayerBandit(4, 5)
-    answer = known.benchmarks(known.default_params.replace(means=jnp.array([MEANS])))
+    answer = known.benchmarks(known_means(known))
     equilibrium = f"{answer['welfare'] / 4:.3f}"
     title = f"Four selfish players, {args.rounds} rounds, {args.runs} runs; equilibrium {equilibrium} a round"
     table = Table("algorithm", "regret of a player", "s.e.", "median", "reward (2nd half)", "runs settled", title=title)

@@ -224,14 +224,14 @@ class MultiPlayerBandit(Environment[MultiPlayerBanditState, MultiPlayerBanditPar
             pulls, level = nash_allocation(jnp.asarray(means), num_players)
             return pulls, float(level)
         order = np.argsort(-means, kind="stable")
-        pulls = np.zeros(self.num_arms, np.int32)
+        counts = np.zeros(self.num_arms, np.int32)
         if self.sharing == "none":
-            pulls[order[0]] = num_players
-            return jnp.asarray(pulls), float(means[order[0]])
+            counts[order[0]] = num_players
+            return jnp.asarray(counts), float(means[order[0]])
         # with more players than arms the others collide wherever they go; the worst arm is where that costs least
-        pulls[order[:num_players]] = 1
-        pulls[order[-1]] += max(num_players - self.num_arms, 0)
-        return jnp.asarray(pulls), float(means[order[num_players - 1]]) if num_players <= self.num_arms else 0.0
+        counts[order[:num_players]] = 1
+        counts[order[-1]] += max(num_players - self.num_arms, 0)
+        return jnp.asarray(counts), float(means[order[num_players - 1]]) if num_players <= self.num_arms else 0.0
 
     def _outcomes(self, drawn: Array, action: Array, params: Any) -> Float[Array, " N"]:
         """Each player's outcome; players of one arm of one bandit have the same, unless nothing is shared."""

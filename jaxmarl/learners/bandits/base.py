@@ -26,12 +26,12 @@ class Tally(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """A round as the players saw it."""
+    """A round as the players saw it; `crowd` counts the players of one's arm, oneself included."""
 
     t: Int32[Array, ""]
     arm: Int32[Array, " N"]
     outcome: Float[Array, " N"]
-    count: Int32[Array, " N"]
+    crowd: Int32[Array, " N"]
 
 
 @dataclass(frozen=True)

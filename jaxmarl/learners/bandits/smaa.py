@@ -158,7 +158,7 @@ def bernoulli_divergence(p: Float[Array, "*batch"], q: Float[Array, "*batch"]) -
 
 def _look_around(memory: SMAAMemory, seen: Seen, counting: int, chairs: float, num_arms: int) -> SMAAMemory:
     """Counts collisions, then players, then finds a rank."""
-    met = (seen.count > 1).astype(jnp.int32)
+    met = (seen.crowd > 1).astype(jnp.int32)
     collisions = memory.collisions + jnp.where(seen.t < counting, met, 0)
     share = jnp.minimum(collisions / counting, 1 - _EDGE)
     estimate = jnp.round(1 + jnp.log1p(-share) / math.log1p(-1 / num_arms))
@@ -166,7 +166,7 @@ def _look_around(memory: SMAAMemory, seen: Seen, counting: int, chairs: float, n
     counted = seen.t == counting - 1
     num_agents = jnp.where(counted, estimate, memory.num_agents)
     start = jnp.where(counted, counting + jnp.ceil(num_agents * chairs).astype(jnp.int32), memory.start)
-    sits = (seen.t >= counting) & (seen.t < memory.start) & (memory.rank < 0) & (seen.count == 1)
+    sits = (seen.t >= counting) & (seen.t < memory.start) & (memory.rank < 0) & (seen.crowd == 1)
     rank = jnp.where(sits, seen.arm, memory.rank)
     return memory._replace(collisions=collisions, num_agents=num_agents, start=start, rank=rank)
 

@@ -34,8 +34,11 @@ def platoon_game(max_gap: int, own_floor: int, before: Shield | None) -> LocalSa
     possible = np.ones(successors.shape, bool)
     if before is not None:
         unsafe |= gap[:, 0, 0] < 1
-        allowed = np.asarray(before.mask & before.winning[:, None]).reshape(-1, size, len(moves)).any(0)
-        allowed |= ~allowed.any(1, keepdims=True)  # a speed at which no car keeps its guarantee: anything may happen
+        kept = np.asarray(before.mask & before.winning[:, None])
+        allowed = np.any(kept.reshape(-1, size, len(moves)), axis=0)
+        allowed |= ~np.any(
+            allowed, axis=1, keepdims=True
+        )  # a speed at which no car keeps its guarantee: anything may happen
         possible &= allowed[front[:, 0, 0]][:, None]
     return safety_game(successors, unsafe, possible)
 

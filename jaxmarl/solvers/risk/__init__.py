@@ -1,13 +1,10 @@
 """Players who dislike risk: measures, best responses, and the equilibria of Slumbers et al. and Mazumdar et al."""
 
 from jaxmarl.solvers.risk.equilibrium import (
-    RiskAversePlayers,
     RiskAverseSolution,
-    RiskReport,
     rae_damped,
     rae_extragradient,
     rae_fictitious_play,
-    risk_averse_players,
     risk_report,
 )
 from jaxmarl.solvers.risk.measures import (
@@ -20,6 +17,7 @@ from jaxmarl.solvers.risk.measures import (
     mean_payoffs,
     prospect,
 )
+from jaxmarl.solvers.risk.players import RiskAversePlayers, RiskReport, risk_averse_players
 from jaxmarl.solvers.risk.quantal import risk_averse_quantal_response
 from jaxmarl.solvers.risk.responses import (
     Frontier,

@@ -16,13 +16,9 @@ from jaxtyping import Array, Float
 from jaxmarl.core.checks import require, require_choice, require_int
 from jaxmarl.games.normal_form import NormalFormGame, Strategies
 from jaxmarl.solvers.registry import register_solver
-from jaxmarl.solvers.risk.equilibrium import (
-    Profile,
-    RiskAversePlayers,
-    RiskAverseSolution,
-    risk_averse_players,
-)
+from jaxmarl.solvers.risk.equilibrium import RiskAverseSolution
 from jaxmarl.solvers.risk.measures import EntropicRisk, Objective
+from jaxmarl.solvers.risk.players import Profile, RiskAversePlayers, risk_averse_players
 from jaxmarl.solvers.simplex import masked_softmax
 from jaxmarl.solvers.solution import nash_solution
 
