@@ -51,8 +51,8 @@ def test_episodes_end_where_the_game_does(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["stag"], "ENV must be one of coin_game, foraging"),
-        (["repeated_rps"], "ENV must be one of coin_game, foraging"),
+        (["stag"], "ENV must be one of "),
+        (["repeated_rps"], "foraging, grid_game, harvest, "),
         (["foraging", "--policy", "H5"], "policy must be one of H1, H2, H3, H4, uniform; got 'H5'; did you mean"),
         (["foraging", "--policy", "H1", "H2", "H3"], "policy must be one name, or one for each of 2 agents"),
         (["foraging", "--out", "a.png"], "out must be the name of a .gif file, got 'a.png'"),
