@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxmarl.core.checks import require, require_int
@@ -84,16 +85,18 @@ class MarkovGame:
         require(shapes == wanted, "masks", shapes, f"one bool matrix a player, of shapes {wanted}")
 
     def _check_values(self) -> None:
-        num_bad = int(jnp.sum(~jnp.isfinite(self.rewards)))
+        # NumPy where it will do: each operation of JAX is compiled for each shape of game
+        num_bad = int(np.sum(~np.isfinite(np.asarray(self.rewards))))
         require(num_bad == 0, "rewards", f"{num_bad} entries that are NaN or infinite", "finite")
-        low, total = float(self.initial.min()), float(self.initial.sum())
+        initial = np.asarray(self.initial)
+        low, total = float(initial.min()), float(initial.sum())
         require(
             low >= 0 and abs(total - 1) < 1e-4, "initial", f"{low:g} or more, adding to {total:g}", "a distribution"
         )
         discount = float(self.discount)
         require(0 <= discount <= 1, "discount", discount, "in [0, 1]")
         for i, mask in enumerate(self.masks or ()):
-            stuck = int(jnp.sum(~mask.any(1)))
+            stuck = int(np.sum(~np.asarray(mask).any(1)))
             require(stuck == 0, f"masks[{i}]", f"{stuck} states without a legal action", "true somewhere in each state")
         if self.horizon is None and discount == 1:
             survival = float(jnp.min(jnp.where(self.legal_profiles(), self.kernel.survival(), 1)))

@@ -116,7 +116,8 @@ class SuccessorKernel(_Rows):
         require(successors.shape == shape, "successors", successors.shape, f"of the shape of probabilities, {shape}")
         _check_rows(probabilities)
         if not isinstance(successors, jax.core.Tracer):
-            low, high = int(successors.min()), int(successors.max())
+            listed = np.asarray(successors)  # no program to compile, as below
+            low, high = int(listed.min()), int(listed.max())
             require(low >= 0 and high < shape[0], "successors", f"{low} to {high}", f"states in [0, {shape[0]})")
 
     def tree_flatten(self) -> tuple[tuple[Array, Array], None]:
@@ -203,7 +204,8 @@ def _check_rows(probabilities: Array) -> None:
     require(jnp.issubdtype(probabilities.dtype, jnp.floating), "probabilities", str(probabilities.dtype), "floating")
     if isinstance(probabilities, jax.core.Tracer):
         return
-    low, most = float(probabilities.min()), float(probabilities.sum(-1).max())
+    rows = np.asarray(probabilities)
+    low, most = float(rows.min()), float(rows.sum(-1).max())
     require(low >= 0, "probabilities", f"an entry of {low}", "finite and >= 0")  # NaN fails this too
     require(most <= 1 + _ROW_SLACK, "probabilities", f"a row that sums to {most:g}", "rows that sum to at most 1")
 
