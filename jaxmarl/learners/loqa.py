@@ -93,9 +93,10 @@ class LOQAConfig:
 
 
 def ipd_config(**changes: Any) -> LOQAConfig:
-    """Settings for the iterated prisoner's dilemma of 50 rounds: a row of logits for each state, past opponents.
+    """Settings for the iterated prisoner's dilemma of 50 rounds: a row of logits for each state.
 
-    Learning rates are above the published ones (actor 1e-4), as the critic learns alone at first: minutes on one core.
+    Learning rates are above the published ones (actor 1e-4), as the critic learns alone at first: a minute on one core.
+    The weight of shaping (published: 1) sets how forgiving players become: more at 1, while at 2 they are grim.
 
     Args:
         **changes: fields of `LOQAConfig` to set otherwise.
@@ -111,9 +112,7 @@ def ipd_config(**changes: Any) -> LOQAConfig:
         "warm_up": 200,
         "entropy_weight": 0.0,
         "target_decay": 0.9,
-        "replay": 1000,
-        "replay_every": 2,
-        "num_opponents": 16,
+        "shaping_weight": 1.35,
     }
     return LOQAConfig(**{**settings, **changes})
 

@@ -87,7 +87,7 @@ def coin_rows(args: argparse.Namespace) -> list[dict[str, Any]]:
         return jax.lax.scan(lambda s, _: (learner.update(s)[0], None), state, length=every)[0]
 
     for seed in range(args.coin_seeds):
-        start, state = time.process_time(), learner.init(jax.random.key(args.seed + seed))
+        start, state = time.process_time(), jax.jit(learner.init)(jax.random.key(args.seed + seed))
         for done in range(every, args.coin_updates + 1, every):
             state = run(state)
             if done % args.coin_report and done + every <= args.coin_updates:
@@ -139,7 +139,7 @@ def draw_figure(ipd: list[dict[str, Any]], coin: list[dict[str, Any]], path: Pat
         write_figure,
     )
 
-    figure = new_figure(11 if coin else 6, 4.4)
+    figure = new_figure(11.5 if coin else 7.5, 4.4)
     axes = figure.subplots(1, 2 if coin else 1, squeeze=False)[0]
     quiet_axes(axes[0], grid="y")
     names = list(dict.fromkeys(row["learner"] for row in ipd))
@@ -151,21 +151,22 @@ def draw_figure(ipd: list[dict[str, Any]], coin: list[dict[str, Any]], path: Pat
     axes[0].set_xticks(range(5), STATES)
     axes[0].set_ylim(-0.03, 1.03)
     axes[0].set_xlabel("last round (own action first)", fontsize=BODY, color=INK)
-    panel_title(axes[0], "Probability of cooperation")
-    figure.legend(*axes[0].get_legend_handles_labels(), fontsize=BODY, frameon=False, loc="lower left", ncols=2)
+    panel_title(axes[0], "Iterated prisoner's dilemma: probability of cooperation")
+    figure.legend(fontsize=BODY, frameon=False, loc="outside lower left", ncols=4)
     if coin:
         quiet_axes(axes[1], grid="y")
         for name, colour in zip(OPPONENTS, (INK, GAIN, LOSS), strict=True):
             for seed in sorted({row["seed"] for row in coin}):
                 rows = [row for row in coin if row["seed"] == seed]
                 label = f"against {name}" if seed == 0 else None
-                axes[1].plot([r["updates"] for r in rows], [r[name][0] for r in rows], color=colour, label=label)
+                axes[1].plot(
+                    [r["updates"] for r in rows], [r[name][0] for r in rows], color=colour, label=label, marker="."
+                )
         axes[1].axhline(0.334, color=FAINT, linewidth=0.8, linestyle="--", label="two cooperators")
         axes[1].axhline(0.0, color=FAINT, linewidth=0.8)
         axes[1].set_xlabel("updates", fontsize=BODY, color=INK)
         axes[1].legend(fontsize=BODY, frameon=False, loc="lower right")
         panel_title(axes[1], "Coin Game: reward a step")
-    figure.subplots_adjust(bottom=0.28)
     return write_figure(figure, path)
 
 
@@ -183,7 +184,7 @@ def arguments() -> argparse.Namespace:
     args = parser.parse_args()
     args.ipd_changes, args.coin_changes = {}, {}
     if args.smoke:
-        args.seeds, args.coin_seeds, args.ipd_updates, args.coin_updates, args.matches = 2, 1, 3, 2, 4
+        args.seeds, args.coin_seeds, args.ipd_updates, args.coin_updates, args.matches = 1, 1, 3, 2, 4
         args.ipd_changes = args.coin_changes = {"num_envs": 16}
     return args
 
