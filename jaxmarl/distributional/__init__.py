@@ -1,0 +1,1 @@
+"""Return distributions: representations, distances, risk, losses, and dynamic programming over them."""
