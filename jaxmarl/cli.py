@@ -13,6 +13,7 @@ from rich.table import Table
 
 from jaxmarl.cli_auctions import solve_auction
 from jaxmarl.cli_play import play
+from jaxmarl.cli_psro import psro
 from jaxmarl.core.checks import require_choice
 
 EXPERIMENTS = ("rrps",)
@@ -274,6 +275,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "evaluate": evaluate,
     "solve": solve,
     "play": play,
+    "psro": psro,
 }
 
 
