@@ -148,14 +148,10 @@ class Pursuit(Environment[PursuitState, PursuitParams]):
         targets = move(predators, action, self.shape, wrap=True)
         closed = same_cell(targets, prey) if self.capture == "surround" else jnp.zeros(self.num_agents, bool)
 
-        def one(cells: Array, mover: tuple[Array, Array, Array]) -> tuple[Array, None]:
-            number, target, shut = mover
-            stays = shut | jnp.any(same_cell(cells, target))
-            own = jnp.arange(self.num_agents) == number
-            return jnp.where((own & ~stays)[:, None], target, cells), None
-
-        movers = jnp.arange(self.num_agents), targets, closed
-        return jax.lax.scan(one, predators, movers, unroll=min(self.num_agents, 8))[0]
+        for number in range(self.num_agents):  # a scan is compiled anew at every call outside jit
+            stays = closed[number] | jnp.any(same_cell(predators, targets[number]))
+            predators = predators.at[number].set(jnp.where(stays, predators[number], targets[number]))
+        return predators
 
     def _captured(self, predators: Array, prey: Array) -> Bool[Array, ""]:
         if self.capture == "contact":
