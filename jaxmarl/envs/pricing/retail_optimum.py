@@ -33,11 +33,11 @@ def cross_matrix(params: RetailGraphParams) -> np.ndarray:
 
 def weekly_profits(prices: np.ndarray, params: RetailGraphParams) -> np.ndarray:
     """Expected profit `[..., N]` of each product at `prices` `[..., N]`, in an average week of the year."""
-    return _profit_function(params)(np.asarray(prices, float))
+    return profit_function(params)(np.asarray(prices, float))
 
 
-def _profit_function(params: RetailGraphParams) -> Callable[[np.ndarray], np.ndarray]:
-    """`weekly_profits` of one catalogue."""
+def profit_function(params: RetailGraphParams) -> Callable[[np.ndarray], np.ndarray]:
+    """`weekly_profits` of one catalogue, for many prices."""
     base, cost = np.asarray(params.base_price, float), np.asarray(params.cost, float)
     weeks = np.arange(52)[:, None] + np.asarray(params.phase, float)
     season = np.exp(float(params.season) * np.sin(2 * np.pi * weeks / 52)).mean(axis=0)
@@ -65,7 +65,7 @@ def joint_prices(params: RetailGraphParams) -> np.ndarray:
 
 def _ascend(prices: np.ndarray, params: RetailGraphParams) -> np.ndarray:
     """Coordinate ascent from `prices`."""
-    effects, (low, high), profits = cross_matrix(params), price_bounds(params), _profit_function(params)
+    effects, (low, high), profits = cross_matrix(params), price_bounds(params), profit_function(params)
     elasticity, cost = np.asarray(params.elasticity, float), np.asarray(params.cost, float)
     prices = prices.copy()
     for _ in range(SWEEPS):

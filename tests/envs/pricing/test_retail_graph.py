@@ -13,7 +13,13 @@ from scipy.stats import poisson
 from jaxmarl.core import draw
 from jaxmarl.envs.pricing import RetailGraph, jain_index, read_online_retail, synthetic_catalogue
 from jaxmarl.envs.pricing.counts import poisson_count
-from jaxmarl.envs.pricing.retail_optimum import cross_matrix, joint_prices, price_bounds, weekly_profits
+from jaxmarl.envs.pricing.retail_optimum import (
+    cross_matrix,
+    joint_prices,
+    price_bounds,
+    profit_function,
+    weekly_profits,
+)
 
 ENV = RetailGraph(num_agents=10, poisson=False)
 
@@ -64,12 +70,14 @@ def test_no_optimiser_finds_a_better_joint_price(linked):
     low, high = price_bounds(params)
     starts = np.random.default_rng(0).uniform(np.log(low), np.log(high), (10, 10))
 
+    profits = profit_function(params)
+
     def loss(logs):
-        return -weekly_profits(np.exp(logs), params).sum() / 100
+        return -profits(np.exp(logs)).sum() / 100
 
     def slope(logs):
         moved = logs + 1e-5 * np.concatenate([np.eye(10), -np.eye(10)])
-        up, down = np.split(weekly_profits(np.exp(moved), params).sum(axis=1), 2)
+        up, down = np.split(profits(np.exp(moved)).sum(axis=1), 2)
         return -(up - down) / 2e-5 / 100
 
     bounds = list(zip(np.log(low), np.log(high), strict=True))
