@@ -96,7 +96,7 @@ def ipd_config(**changes: Any) -> LOQAConfig:
     """Settings for the iterated prisoner's dilemma of 50 rounds: a row of logits for each state.
 
     Learning rates are above the published ones (actor 1e-4), as the critic learns alone at first: a minute on one core.
-    The weight of shaping (published: 1) sets how forgiving players become: more at 1, while at 2 they are grim.
+    The weight of shaping sets how forgiving players become: with 2 in place of 1 they are nearly grim.
 
     Args:
         **changes: fields of `LOQAConfig` to set otherwise.
@@ -109,10 +109,9 @@ def ipd_config(**changes: Any) -> LOQAConfig:
         "clock": True,
         "actor_rate": 5e-3,
         "critic_rate": 2e-2,
-        "warm_up": 200,
+        "warm_up": 300,
         "entropy_weight": 0.0,
         "target_decay": 0.9,
-        "shaping_weight": 1.35,
     }
     return LOQAConfig(**{**settings, **changes})
 
