@@ -128,7 +128,7 @@ def test_picture():
 @pytest.mark.parametrize("prey", ["random", "flee"])
 def test_two_hunters_keep_the_contract(prey):
     env = Pursuit(num_agents=2, capture="contact", prey=prey, size=4)
-    check_env(env, replace(env.default_params, step_cost=jnp.asarray(0.0)))
+    check_env(env, replace(env.default_params, step_cost=jnp.zeros(())))
 
 
 @pytest.mark.parametrize(
