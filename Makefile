@@ -25,6 +25,7 @@ bench: $(VENV)/.installed  ## throughput of training; solvers (beside other libr
 	$(BIN)/python scripts/bench/solvers.py
 	$(BIN)/python scripts/bench/auctions.py --sizes 1 1024
 	$(BIN)/python scripts/bench/markets.py --quick
+	$(BIN)/python scripts/bench/markov_games.py --sizes 1 1024
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python >= 3.11 is needed: install it, or say make PYTHON=/path/to/python3"; exit 1; }

@@ -18,7 +18,7 @@ README = (Path(__file__).parent.parent / "README.md").read_text()
 
 def test_every_python_block_runs():
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     names: dict = {"key": jax.random.key(0)}
     for block in blocks:
         for much, less in SOONER.items():
@@ -30,6 +30,7 @@ def test_every_python_block_runs():
     assert float(names["loss"].relative_losses.max()) < 0.05
     assert float(names["solutions"].gap.max()) < 1e-6
     assert float(names["solution"].payoffs.sum()) > 10.49
+    assert abs(float(names["optimum"].gap)) < 1e-3
     assert set(names["rewards"]) == {"agent_0", "agent_1"}
 
 
