@@ -1,6 +1,6 @@
 """Does shaping the opponent lead to reciprocity? LOQA, LOLA and naive learners in two social dilemmas.
 
-    python scripts/reproduce/loqa.py [--seeds 3] [--ipd-updates 1000] [--coin-updates 1500] [--folder runs/loqa]
+    python scripts/reproduce/loqa.py [--seeds 3] [--ipd-updates 1200] [--coin-updates 1500] [--folder runs/loqa]
     python scripts/reproduce/loqa.py --smoke
 
 In the iterated prisoner's dilemma (payoffs -1, -3, 0, -2; γ = 0.96) policies are five probabilities: they are printed,
@@ -173,7 +173,7 @@ def draw_figure(ipd: list[dict[str, Any]], coin: list[dict[str, Any]], path: Pat
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--ipd-updates", type=int, default=1000)
+    parser.add_argument("--ipd-updates", type=int, default=1200)
     parser.add_argument("--coin-seeds", type=int, default=3)
     parser.add_argument("--coin-updates", type=int, default=1500, help="a multiple of 50")
     parser.add_argument("--coin-report", type=int, default=100, help="updates between evaluations, a multiple of 50")

@@ -105,14 +105,14 @@ def test_loqa_learns_to_reciprocate():
         return jax.lax.scan(lambda s, _: (learner.update(s)[0], None), state, length=100)[0]
 
     state = jax.jit(learner.init)(jax.random.key(0))
-    for _ in range(10):
+    for _ in range(12):
         state = run(state)
     found = cooperation(learner.params(state))
     assert found[:, 1].min() >= 0.9  # after CC
     assert found[:, 2].max() <= 0.5  # after CD: forgiving, where 0.3 was hoped for
     assert found[:, 3].min() >= 0.6  # after DC
     values = [float(memory_one_values(p, p, env.default_params.payoffs, DISCOUNT)[0]) for p in found]
-    assert min(values) >= -1.12
+    assert min(values) >= -1.1
 
 
 def test_refusals_of_loqa():
