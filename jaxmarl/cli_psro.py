@@ -55,7 +55,7 @@ def psro(
     require(not resume or bool(run), "run", run, "given, to resume")
     exact, psro_game, actions = _game(game, oracle, game_settings, ppo_settings, updates, episodes)
     loop = Psro(psro_game, _settings(settings, meta, variant, iterations, actions))
-    config = {"game": game, "game_settings": list(game_settings), "ppo": list(ppo_settings)}
+    config: dict[str, Any] = {"game": game, "game_settings": list(game_settings), "ppo": list(ppo_settings)}
     title = f"{Path(game).name}, {meta}, {'exact' if exact else 'learned'} responses"
     console = Console()
     live = Live(console=console, auto_refresh=False, transient=True)

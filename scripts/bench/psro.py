@@ -1,6 +1,6 @@
 """PSRO with exact best responses against OpenSpiel's `psro_v2`: seconds to the same NashConv, in this run.
 
-    python scripts/bench/psro.py [--sizes 20 50] [--games 3] [--batch 64] [--out FILE.json]
+    python scripts/bench/psro.py [--sizes 20] [--games 3] [--batch 64] [--out FILE.json]
 
 Random zero-sum matrix games, the same oracle (exact best responses), the same meta-solver (a Nash equilibrium of the
 population's payoffs), the same start (action 0) and target. OpenSpiel plays pure strategies against each other once,
@@ -35,7 +35,13 @@ class Row(NamedTuple):
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--sizes", type=int, nargs="*", default=[20, 50], help="actions of each player")
+    parser.add_argument(
+        "--sizes",
+        type=int,
+        nargs="*",
+        default=[20],
+        help="actions of each player (OpenSpiel takes minutes a game from 50 on)",
+    )
     parser.add_argument("--games", type=int, default=3, help="games of each size")
     parser.add_argument("--batch", type=int, default=64, help="games in one call of the whole run inside jit")
     parser.add_argument("--out", type=Path, help="write the figures to this JSON file")

@@ -142,7 +142,8 @@ def _mirrored(cells: Estimates, other: int, place: Array, fits: Array) -> Estima
 def _symmetrised(table: Float[Array, "num_players *cells"]) -> Float[Array, "num_players *cells"]:
     """The mean over exchanges of players: estimates of profiles where players do the same differ by noise."""
     orders = list(itertools.permutations(range(table.shape[0])))
-    return sum(jnp.transpose(table, (0, *(i + 1 for i in order)))[jnp.array(order)] for order in orders) / len(orders)
+    exchanged = [jnp.transpose(table, (0, *(i + 1 for i in order)))[jnp.array(order)] for order in orders]
+    return jnp.mean(jnp.stack(exchanged), axis=0)
 
 
 def empty_game(num_players: int, capacity: int, dtype: jnp.dtype) -> EmpiricalGame:

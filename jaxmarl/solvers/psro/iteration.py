@@ -22,7 +22,7 @@ from jaxmarl.solvers.psro.state import PsroSettings, PsroState, grown, is_shared
 
 SUPPORT = 1e-8  # weights up to this are none
 
-_Candidate: TypeAlias = tuple[Strategy, Estimates | None, Any]
+_Candidate: TypeAlias = tuple[Strategy, Estimates | None, Any]  # its payoffs if they are known; whether it is wanted
 
 
 def expand(game: PsroGame, state: PsroState, settings: PsroSettings, solver: MetaSolver) -> PsroState:
@@ -32,18 +32,26 @@ def expand(game: PsroGame, state: PsroState, settings: PsroSettings, solver: Met
     saddle: Any = None
     if settings.self_play or settings.variant == "anytime":
         saddle = game.saddle_points(state.populations, state.empirical.masks)  # type: ignore[attr-defined]
-    gains, errors = [], []
-    for seat in (0,) if _is_symmetric_duel(game, settings) else range(game.num_players):
-        respond_key, variant_key, row_key = jax.random.split(jax.random.fold_in(key, seat), 3)
-        best, gain, error = turn.certificate(seat, respond_key)
-        gains.append(gain)
-        errors.append(error)
-        anytime, self_play = settings.variant == "anytime", settings.self_play
-        candidates = [(saddle[2][seat], None, True)] if anytime else turn.candidates(seat, best, variant_key)
-        candidates += [(saddle[1][seat], None, True)] if self_play else []
+    seats = (0,) if _is_symmetric_duel(game, settings) else tuple(range(game.num_players))
+    keys = {seat: jax.random.split(jax.random.fold_in(key, seat), 3) for seat in seats}
+    # exact responses first, so that nothing is added once they gain nothing; of others every match is to be used
+    found = {seat: turn.certificate(seat, keys[seat][0]) for seat in seats} if game.exact else {}
+    for seat in seats:
+        best, gain, _ = found[seat] if game.exact else found.setdefault(seat, turn.certificate(seat, keys[seat][0]))
+        plain = not settings.diversity and settings.variant == "standard"
+        if plain:
+            gained = gain
+            candidates = [(best.strategy, None if game.exact else best.row, True)]
+        else:
+            gained = sum(jnp.maximum(other, 0) for _, other, _ in found.values())
+            candidates = (
+                [(saddle[2][seat], None, True)] if settings.variant == "anytime" else turn.variant(seat, keys[seat][1])
+            )
+        candidates += [(saddle[1][seat], None, True)] if settings.self_play else []
+        worth = (gained > settings.tolerance) | (not game.exact)
         for i, candidate in enumerate(candidates):
-            turn.add(seat, candidate, gain, jax.random.fold_in(row_key, i))
-    gain, error = (jnp.broadcast_to(jnp.stack(values), (game.num_players,)) for values in (gains, errors))
+            turn.add(seat, candidate, worth, jax.random.fold_in(keys[seat][2], i))
+    gain, error = (jnp.broadcast_to(jnp.stack([found[seat][i] for seat in seats]), (game.num_players,)) for i in (1, 2))
     unchanged = jnp.all(turn.empirical.sizes == state.empirical.sizes)
     small = jnp.sum(jnp.maximum(gain, 0)) <= settings.tolerance
     return replace(
@@ -101,8 +109,8 @@ class _Turn:
         responses, active = self._respond(seat, targets, weights, key)
         return _best(self.state, responses, weights[active], jnp.asarray(active), seat=seat, swap=self.solver.swap)
 
-    def candidates(self, seat: int, best: _Response, key: Array) -> list[_Candidate]:
-        """Strategies to add: (strategy, its payoff row if that is known, whether it is wanted)."""
+    def variant(self, seat: int, key: Array) -> list[_Candidate]:
+        """Strategies to add in place of the best response: rectified ones, or a diverse one."""
         others = jnp.sum(self.state.joint, axis=seat)
         payoffs = jnp.moveaxis(self.state.empirical.cells.mean[seat], seat, 0)
         if self.settings.variant == "rectified":
@@ -110,20 +118,16 @@ class _Turn:
             responses, active = self._respond(seat, targets, weights, key)
             wanted = weights[active] > SUPPORT
             return [(member(responses.strategy, t), None, wanted[t]) for t in range(len(active))]
-        if self.settings.diversity:
-            strength = self.settings.diversity * self.settings.diversity_decay**self.state.iteration
-            diverse = self.game.diverse_response(  # type: ignore[attr-defined]
-                seat, self.populations, others, payoffs, self.state.empirical.masks[seat], strength
-            )
-            return [(diverse, None, True)]
-        return [(best.strategy, best.row, True)]
+        strength = self.settings.diversity * self.settings.diversity_decay**self.state.iteration
+        mask = self.state.empirical.masks[seat]
+        respond = self.game.diverse_response  # type: ignore[attr-defined]
+        return [(respond(seat, self.populations, others, payoffs, mask, strength), None, True)]
 
-    def add(self, seat: int, candidate: _Candidate, gain: Array, key: Array) -> None:
-        """Adds a candidate that is new, unless nothing is gained by it or this is the last iteration."""
+    def add(self, seat: int, candidate: _Candidate, worth: Array, key: Array) -> None:
+        """Adds a candidate that is wanted, new and worth it, unless this is the last iteration."""
         strategy, row, wanted = candidate
         if row is None:
             row = payoff_row(self.game, self.shared, self.populations, self.empirical, seat, strategy, key)
-        worth = (gain > self.settings.tolerance) | (not self.game.exact)
         new = ~is_member(self.populations[seat], self.empirical.masks[seat], strategy) & worth
         goes_on = self.state.iteration + 1 < self.settings.num_iterations
         wanted = wanted & goes_on & (new | self.solver.repeats)

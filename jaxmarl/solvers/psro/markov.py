@@ -80,8 +80,8 @@ def unroll(game: MarkovGame, max_histories: int = MAX_HISTORIES) -> HistoryGame:
     all_states = np.concatenate(states)
     shape = (total, *game.num_actions, width)
     kernel = SuccessorKernel(
-        np.concatenate([index for index, _ in tables]).reshape(shape),
-        np.concatenate([chance for _, chance in tables]).reshape(shape).astype(game.rewards.dtype),
+        jnp.asarray(np.concatenate([index for index, _ in tables]).reshape(shape)),
+        jnp.asarray(np.concatenate([chance for _, chance in tables]).reshape(shape), game.rewards.dtype),
     )
     starts = np.zeros(total)
     starts[: len(states[0])] = np.asarray(game.initial)[states[0]]
