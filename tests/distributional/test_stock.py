@@ -299,9 +299,8 @@ def test_discounted_shortfalls_and_their_error(bets):
     np.testing.assert_allclose(at(iterates[[1, 2, 5, 13]], -1.5), [-0.75, -0.5, -0.28125, -0.25012207], atol=5e-9)
     np.testing.assert_allclose(at(iterates[1:20], -1.5), -0.25 - 0.5 ** np.arange(1, 20), atol=1e-12)
     within = (FINE >= -8) & (FINE <= 0)
-    errors = np.abs(iterates[:9] - iterates[-1])[:, 0, within].max(1)
-    np.testing.assert_allclose(errors[1:6], [1, 0.25, 0.125, 0.0625, 0.03125], atol=1e-9)
-    assert np.all(errors[1:] <= 2 * 0.5 ** np.arange(1, 9) + 1e-12)
+    errors = np.abs(iterates[:20] - np.asarray(found.first()))[:, 0, within].max(1)
+    np.testing.assert_allclose(errors[1:], 2 * 0.5 ** np.arange(1, 20), atol=1e-11)  # the bound is met at stock -4
     np.testing.assert_allclose(found.error_bound, 2 * 0.5**SWEEPS, rtol=1e-9)
 
 
