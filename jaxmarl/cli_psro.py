@@ -73,7 +73,7 @@ def psro(
 
             state = loop.run(jax.random.key(seed), show)
     console.print(iterations_table(state, title, exact))
-    if bool(state.done):
+    if exact and bool(state.done):
         console.print("no response gains anything more", highlight=False)
     written = [run] if run else []
     if figure:
@@ -88,19 +88,19 @@ def iterations_table(state: Any, title: str, exact: bool) -> Table:
     """One row an iteration: sizes of the populations, what responses gain, what is gained within them."""
     rows = state.rows()
     gap = "NashConv" if exact else "responses gain"
-    table = Table("iteration", "strategies", "played", gap, "meta-gap", "payoffs", title=title)
+    table = Table("round", "strategies", "played", gap, "meta-gap", "payoffs", title=title, padding=0)
     for column in table.columns:
         column.justify, column.no_wrap = "right", True
     count = len(rows["gain"])
     for t in range(max(0, count - LAST_ROWS), count):
-        error = "" if exact else f" ± {rows['nash_conv_error'][t]:.2g}"
+        error = "" if exact else f" ± {rows['nash_conv_error'][t]:.3f}"
         table.add_row(
             str(t + 1),
             ", ".join(map(str, rows["size"][t])),
             ", ".join(str(int((mixture > 1e-6).sum())) for mixture in rows["mixture"][t]),
-            f"{rows['nash_conv'][t]:.4g}{error}",
+            f"{rows['nash_conv'][t]:.4g}{error}" if exact else f"{rows['nash_conv'][t]:.3f}{error}",
             f"{rows['meta_gap'][t]:.1e}",
-            ", ".join(f"{value:.3g}" for value in rows["value"][t]),
+            ", ".join(f"{value:.3f}" for value in rows["value"][t]),
         )
     return table
 

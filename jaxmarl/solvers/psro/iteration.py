@@ -38,20 +38,18 @@ def expand(game: PsroGame, state: PsroState, settings: PsroSettings, solver: Met
     found = {seat: turn.certificate(seat, keys[seat][0]) for seat in seats} if game.exact else {}
     for seat in seats:
         best, gain, _ = found[seat] if game.exact else found.setdefault(seat, turn.certificate(seat, keys[seat][0]))
-        plain = not settings.diversity and settings.variant == "standard"
-        if plain:
-            gained = gain
-            candidates = [(best.strategy, None if game.exact else best.row, True)]
+        if settings.variant == "standard" and not settings.diversity:
+            gained, candidates = gain, [(best.strategy, None if game.exact else best.row, True)]
         else:
-            gained = sum(jnp.maximum(other, 0) for _, other, _ in found.values())
-            candidates = (
-                [(saddle[2][seat], None, True)] if settings.variant == "anytime" else turn.variant(seat, keys[seat][1])
-            )
+            gained = jnp.sum(jnp.stack([jnp.maximum(each[1], 0) for each in found.values()]))
+            anytime = settings.variant == "anytime"
+            candidates = [(saddle[2][seat], None, True)] if anytime else turn.variant(seat, keys[seat][1])
         candidates += [(saddle[1][seat], None, True)] if settings.self_play else []
         worth = (gained > settings.tolerance) | (not game.exact)
         for i, candidate in enumerate(candidates):
             turn.add(seat, candidate, worth, jax.random.fold_in(keys[seat][2], i))
-    gain, error = (jnp.broadcast_to(jnp.stack([found[seat][i] for seat in seats]), (game.num_players,)) for i in (1, 2))
+    gain, error = (jnp.stack(list(values)) for values in zip(*(found[seat][1:] for seat in seats), strict=True))
+    gain, error = (jnp.broadcast_to(values, (game.num_players,)) for values in (gain, error))
     unchanged = jnp.all(turn.empirical.sizes == state.empirical.sizes)
     small = jnp.sum(jnp.maximum(gain, 0)) <= settings.tolerance
     return replace(
@@ -59,7 +57,7 @@ def expand(game: PsroGame, state: PsroState, settings: PsroSettings, solver: Met
         populations=turn.populations,
         empirical=turn.empirical,
         iteration=state.iteration + 1,
-        done=unchanged | (small & game.exact),
+        done=(unchanged & turn.goes_on) | (small & game.exact),
         trace=_traced(state, gain, error, swap=solver.swap),
     )
 
@@ -102,6 +100,7 @@ class _Turn:
         self.game, self.state, self.settings, self.solver = game, state, settings, solver
         self.populations, self.empirical = state.populations, state.empirical
         self.shared = is_shared(game, settings)
+        self.goes_on = state.iteration + 1 < settings.num_iterations  # the last iteration only certifies
 
     def certificate(self, seat: int, key: Array) -> tuple[_Response, Array, Array]:
         """The response with the largest (weighted) gain, what all responses gain, and its standard error."""
@@ -129,8 +128,7 @@ class _Turn:
         if row is None:
             row = payoff_row(self.game, self.shared, self.populations, self.empirical, seat, strategy, key)
         new = ~is_member(self.populations[seat], self.empirical.masks[seat], strategy) & worth
-        goes_on = self.state.iteration + 1 < self.settings.num_iterations
-        wanted = wanted & goes_on & (new | self.solver.repeats)
+        wanted = wanted & self.goes_on & (new | self.solver.repeats)
         self.populations, self.empirical = grown(
             self.populations, self.empirical, seat, strategy, row, wanted, shared=self.shared
         )
