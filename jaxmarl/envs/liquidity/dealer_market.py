@@ -59,9 +59,9 @@ class DealerMarket(Environment[DealerMarketState, DealerMarketParams]):
     `games.liquidity_clearing.clear`; (5) the backstop; (6) the mid price moves, by public news and, after a trade,
     towards the latent value; (7) liquidity follows the depth that was quoted. Public news moves the latent value too.
 
-    An action is `[bid half-spread, ask half-spread, bid size, ask size]` (with `interdealer`, and a signed order),
-    each read from [-1, 1] (sizes are full from 0 on): `encode` gives the action of quotes in their own units. Discrete actions are a grid of
-    spreads, skews and sizes (`market_actions.ActionScale`). The reward of a dealer is
+    An action is `[bid half-spread, ask half-spread, bid size, ask size]` (with `interdealer`, and a signed order), each
+    read from [-1, 1] (sizes are full from 0 on): `encode` gives the action of quotes in their own units. Discrete
+    actions are a grid of spreads, skews and sizes (`market_actions.ActionScale`). The reward of a dealer is
     `pnl_weight Δwealth - φ q² dt - capital charge |q| dt + volume_weight (parcels traded) - c (parcels quoted dt +
     |order|)`, and at the end `- final_penalty |q|`. With `regulator`, one more agent sets the levers every
     `regulator_period` steps (`levers.regulator_levers`; its action's first four numbers) and earns `volume - ω spread -

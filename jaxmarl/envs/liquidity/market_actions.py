@@ -18,8 +18,9 @@ class ActionScale:
 
     Continuous: `[4]`, or `[5]` where dealers trade among themselves, numbers in [-1, 1]: of bid and ask half-spread,
     mapped to `[low, high]`; of bid and ask size, from nothing at -1 to the full size at 0 and above, so that noise
-    around the full size costs a learner little; of orders, to the nearest whole one. Discrete: `((level * 3 + skew) * 2 + size)`, for 5 half-spreads, 3 skews (a positive one lowers both
-    prices) and 2 sizes, and with orders that times `2 max_order + 1` plus `order + max_order`.
+    around the full size costs a learner little; of orders, to the nearest whole one. Discrete: `((level * 3 + skew) * 2
+    + size)`, for 5 half-spreads, 3 skews (a positive one lowers both prices) and 2 sizes, and with orders that times
+    `2 max_order + 1` plus `order + max_order`.
 
     Attributes:
         low: least half-spread.

@@ -19,7 +19,7 @@ from jaxmarl.core.environment import Environment
 from jaxmarl.core.policy import Policy
 from jaxmarl.core.registry import register
 from jaxmarl.core.spaces import Box, Discrete
-from jaxmarl.envs.pricing.counts import poisson_count
+from jaxmarl.envs.arrivals import poisson_count
 from jaxmarl.envs.pricing.retail_catalogue import RetailGraphParams, synthetic_catalogue
 from jaxmarl.envs.pricing.retail_optimum import joint_prices, static_prices, weekly_profits
 

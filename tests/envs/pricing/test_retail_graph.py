@@ -11,8 +11,8 @@ from scipy.optimize import minimize
 from scipy.stats import poisson
 
 from jaxmarl.core import draw
+from jaxmarl.envs.arrivals import poisson_count
 from jaxmarl.envs.pricing import RetailGraph, jain_index, read_online_retail, synthetic_catalogue
-from jaxmarl.envs.pricing.counts import poisson_count
 from jaxmarl.envs.pricing.retail_optimum import (
     cross_matrix,
     joint_prices,
