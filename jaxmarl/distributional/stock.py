@@ -99,9 +99,14 @@ class StockSolution(NamedTuple):
 
     def value(self, state: int, stock: Any) -> Float[Array, ""]:
         """Value before the first step, between stocks of the grid by interpolation, beyond it by extrapolation."""
-        low, share = interpolation(jnp.asarray(stock, self.stocks.dtype), self.stocks, extend=True)
-        row = self.first()[state]
-        return (1 - share) * row[low] + share * row[low + 1]
+        return _read(self.first(), self.stocks, state, jnp.asarray(stock, self.stocks.dtype))
+
+
+@jax.jit
+def _read(values: Array, stocks: Array, state: Any, stock: Array) -> Array:
+    low, share = interpolation(stock, stocks, extend=True)
+    row = values[state]
+    return (1 - share) * row[low] + share * row[low + 1]
 
 
 class _Tables(NamedTuple):
@@ -245,14 +250,21 @@ def cvar_from_solution(solution: StockSolution, level: Any, state: int, tail: st
     """`solve_cvar` at another level or state, from the solution of `shortfall` (or `surplus`, for the upper tail)."""
     if not isinstance(level, jax.Array):
         require(0 < float(level) <= 1, "level", level, "in (0, 1]")
-    stocks, sign = solution.stocks, 1 if tail == "lower" else -1
-    objective = sign * (-stocks + solution.first()[state] / level)
-    best = first_best(objective)
+    upper = jnp.asarray(tail == "upper")
+    value, stock, bound = _outer(solution.stocks, solution.first(), solution.error_bound, level, state, upper)
+    return CVaRSolution(value, stock, solution, bound)
+
+
+@jax.jit
+def _outer(
+    stocks: Array, values: Array, error_bound: Array, level: Any, state: Any, upper: Array
+) -> tuple[Array, Array, Array]:
+    objective = -stocks + values[state] / level
+    best = first_best(jnp.where(upper, -objective, objective))
     # what the objective can gain between grid points, its slopes being in [-1, 1 / level - 1]
     finer = jnp.max(jnp.diff(stocks)) * (1 - level)
-    exact = finer if tail == "upper" else jnp.where(solution.error_bound == 0, 0, finer)
-    bound = solution.error_bound / level + exact
-    return CVaRSolution(sign * objective[best], stocks[best], solution, bound)
+    finer = jnp.where(upper | (error_bound > 0), finer, 0)  # on a lattice kinks are grid points
+    return objective[best], stocks[best], error_bound / level + finer
 
 
 def stock_laws(

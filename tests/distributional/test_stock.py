@@ -79,7 +79,7 @@ def test_policies_of_two_steps_and_what_the_stock_adds():
 def two_step_solutions():
     """Every deterministic policy's row, and the solutions on a lattice of thirteenths."""
     rows = np.asarray(table(laws_of(["".join(pair) for pair in itertools.product("SRL", repeat=2)])))
-    stocks = jnp.arange(-30 * 13, 34 * 13 + 1) / 13
+    stocks = jnp.asarray(np.arange(-30 * 13, 34 * 13 + 1) / 13)
     solve = {f.__name__: stock_value_iteration(two_steps(), f(), stocks, 2) for f in (shortfall, surplus, distance)}
     return rows, solve | {"squares": stock_value_iteration(two_steps(), squared_distance(), stocks, 2)}
 
@@ -109,11 +109,10 @@ def test_upper_tails_of_two_steps_may_need_a_mixture(two_step_solutions):
     np.testing.assert_allclose(found.value, 14.41538, atol=5e-6)
     np.testing.assert_allclose(found.stock, -8 - 9 / 13, atol=1e-9)
     assert rows[:, 5].max() == pytest.approx(12.8)
-    one, other = (laws_of([names]) for names in ("LR", "LL"))
-    mixed = Law(
-        jnp.concatenate([one.atoms, other.atoms], 1), jnp.concatenate([one.weights * 6, other.weights * 7], 1) / 13
-    )
-    np.testing.assert_allclose(risk.cvar(mixed, 0.25, "upper"), found.value, atol=1e-9)
+    one, other = (jax.tree.map(np.asarray, laws_of([names])) for names in ("LR", "LL"))
+    atoms, weights = np.hstack([one.atoms, other.atoms]), np.hstack([6 * one.weights, 7 * other.weights]) / 13
+    mixed = Law(jnp.asarray(atoms), jnp.asarray(weights))
+    np.testing.assert_allclose(jax.jit(risk.cvar, static_argnums=(1, 2))(mixed, 0.25, "upper"), found.value, atol=1e-9)
 
 
 def test_targets_of_two_steps(two_step_solutions):
@@ -167,14 +166,15 @@ def summary(law):
 def law_from(solution, stock, slip=0.05):
     """Law of the return when the solution's policy is followed from the start with a first stock."""
     laws = stock_laws(cliff(slip), solution.policy, solution.stocks, jnp.asarray(RETURNS, float))
-    return Categorical(laws.atoms, laws.probs[START, int(np.searchsorted(STOCKS, stock))])
+    return Categorical(laws.atoms, np.asarray(laws.probs)[START, np.searchsorted(STOCKS, stock)])
 
 
 def path(solution, stock):
     """Actions from the start where no step slips."""
-    mdp, cell, taken = cliff(), START, []
+    mdp, cell, taken = jax.tree.map(np.asarray, cliff()), START, []
+    policy = np.asarray(solution.policy)
     for time in range(STEPS):
-        action = int(solution.policy[time, cell, int(np.searchsorted(STOCKS, stock))])
+        action = policy[time, cell, np.searchsorted(STOCKS, stock)]
         taken.append("URDL"[action])
         stock += float(mdp.rewards[cell, action, 0])
         if not mdp.continues[cell, action, 0]:
@@ -226,7 +226,7 @@ def test_tails_on_the_cliff_and_of_the_executed_laws(solved):
         found = cvar_from_solution(solution, level, START)
         np.testing.assert_allclose(found.value, value, atol=5e-9, err_msg=str(level))
         assert float(found.stock) == stock
-        law = Categorical(laws.atoms, laws.probs[START, int(np.searchsorted(STOCKS, stock))])
+        law = Categorical(laws.atoms, np.asarray(laws.probs)[START, np.searchsorted(STOCKS, stock)])
         executed, _, tails = summary(law)
         np.testing.assert_allclose(tails[index], value, atol=5e-9, err_msg=str(level))
         if average is not None:
@@ -343,15 +343,15 @@ def test_a_coarse_grid_stays_within_its_bound(bets):
 
 
 def test_iteration_never_sees_a_probability_reached_in_the_limit():
-    ones = tabular_mdp(np.ones((1, 1, 1)), 1, 0, True, 0.5)  # G = 2 for certain
-    found = stock_value_iteration(ones, reaching(), jnp.asarray(FINE), 20)
+    ones = two_bets().replace(rewards=jnp.ones((1, 2, 2)))  # G = 2 for certain
+    found = stock_value_iteration(ones, reaching(), jnp.asarray(FINE), SWEEPS)
     assert np.all(at(found.values, -2) == 0)
     assert float(found.error_bound) == np.inf
 
 
 def test_ties_go_to_the_lowest_action():
-    scores = jnp.array([[1.0, 1.0 + 1e-14, 0.5], [0, -1, 0]])
-    np.testing.assert_array_equal(first_best(scores), [0, 0])
+    scores = jnp.asarray(np.array([[1.0, 1.0 + 1e-14, 0.5], [0, -1, 0]]))
+    np.testing.assert_array_equal(jax.jit(first_best)(scores), [0, 0])
 
 
 @pytest.mark.parametrize(
