@@ -70,6 +70,7 @@ def test_a_response_to_a_mixture_is_the_best_of_all_pure_ones(game):
     assert float(value(response)) == pytest.approx(best, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_it_finds_the_value_of_the_game(game, finished):
     """Against the value by backward induction over states, whose stage games are matrix games."""
     _, state = finished
@@ -83,6 +84,7 @@ def test_it_finds_the_value_of_the_game(game, finished):
     assert rows["value"][-1, 0] == pytest.approx(float(values @ np.asarray(game.initial)), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_payoffs_of_the_population(finished):
     psro, state = finished
     first, second = (np.asarray(population) for population in state.populations)

@@ -31,7 +31,7 @@ def solved(name, game, **options):
         ("last", {}),
         ("nash_lp", {}),
         ("mwcce", {}),
-        ("prd", {"num_iterations": 300}),
+        pytest.param("prd", {"num_iterations": 300}, marks=pytest.mark.slow),
         pytest.param("nash", {}, marks=pytest.mark.slow),
         pytest.param("alpharank", {}, marks=pytest.mark.slow),
         pytest.param("mgcce", {}, marks=pytest.mark.slow),

@@ -154,6 +154,7 @@ def test_joint_psro_of_three_players_reaches_a_coarse_correlated_equilibrium_of_
     assert solution.trace["nash_conv"][0] > 0.1
 
 
+@pytest.mark.slow
 def test_responses_to_recommendations_reach_a_correlated_equilibrium():
     shapley = bimatrix_game([[0.0, 2, 1], [1, 0, 2], [2, 1, 0]], [[0.0, 1, 2], [2, 0, 1], [1, 2, 0]])
     solution = double_oracle(shapley, PsroSettings(capacity=3, meta_solver="mwce"))
