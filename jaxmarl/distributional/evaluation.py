@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxmarl.core.checks import require_choice, require_int
 from jaxmarl.distributional.categorical import Categorical, interpolation, scatter_projection, two_hot
-from jaxmarl.distributional.law import Law, Tie
+from jaxmarl.distributional.law import TIES, Law
 from jaxmarl.distributional.mdp import TabularMDP, mdp_of_game, outcome_weights, transition_matrix
 from jaxmarl.distributional.quantile import Quantile, midpoint_levels, to_quantiles, uniform_quantile
 from jaxmarl.games.markov import MarkovGame
@@ -58,7 +58,7 @@ def categorical_operator(
 
 
 def quantile_operator(
-    mdp: TabularMDP, policy: Float[Array, "num_states num_actions"], tie: Tie = "mid"
+    mdp: TabularMDP, policy: Float[Array, "num_states num_actions"], tie: str = "mid"
 ) -> Callable[[Array], Array]:
     """The map from N equally likely values a state `[S, N]` to those after a Bellman backup and projection."""
     backup = bellman_operator(mdp, policy)
@@ -127,7 +127,7 @@ def evaluate_quantile(
     num_quantiles: int,
     max_sweeps: int = 1000,
     tolerance: float | Float[Array, ""] = 1e-6,
-    tie: Tie = "mid",
+    tie: str = "mid",
 ) -> Evaluation:
     """Quantile dynamic programming from returns of 0 on (Dabney et al. 2018): no range to choose, biased means.
 
@@ -140,7 +140,7 @@ def evaluate_quantile(
         tie: which quantile to take where the cdf is flat at a level, see `to_quantiles`.
     """
     require_int("max_sweeps", max_sweeps, 1)
-    require_choice("tie", tie, ("left", "mid", "right"))
+    require_choice("tie", tie, TIES)
     sweep = quantile_operator(mdp, policy, tie)
     start = jnp.zeros((mdp.num_states, num_quantiles), mdp.rewards.dtype)
     values, sweeps, change = _iterate(

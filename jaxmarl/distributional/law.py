@@ -3,7 +3,7 @@
 Batch axes lead, atoms are the last axis. Where a law is asked at several points or levels, they make new last axes.
 """
 
-from typing import Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,8 @@ from jaxtyping import Array, Float, Key
 
 from jaxmarl.core.checks import require_choice
 
-Tie: TypeAlias = Literal["left", "mid", "right"]
+TIES = ("left", "mid", "right")
+"""What to answer at a level where a cdf is flat: its lowest quantile, the middle, or its highest."""
 
 
 @runtime_checkable
@@ -62,7 +63,7 @@ def cdf(dist: ReturnLaw, points: Float[Array, "*points"] | float) -> Float[Array
     return values.reshape(*atoms.shape[:-1], *asked.shape)
 
 
-def quantile(dist: ReturnLaw, levels: Float[Array, "*levels"] | float, tie: Tie = "left") -> Float[Array, "*batch"]:
+def quantiles(dist: ReturnLaw, levels: Float[Array, "*levels"] | float, tie: str = "left") -> Float[Array, "*batch"]:
     """Quantiles at `levels`, whose axes follow those of the batch.
 
     Args:
@@ -71,7 +72,7 @@ def quantile(dist: ReturnLaw, levels: Float[Array, "*levels"] | float, tie: Tie 
         tie: what to answer at a level where the cdf is flat: the lowest quantile (`"left"`, the value at risk), the
             highest (`"right"`), or the middle of both (`"mid"`).
     """
-    require_choice("tie", tie, ("left", "mid", "right"))
+    require_choice("tie", tie, TIES)
     atoms, weights = dist.law()
     asked = jnp.asarray(levels, atoms.dtype)
     picked = pick(atoms, cumulative(weights), asked.reshape(-1), tie)
@@ -95,8 +96,8 @@ def cumulative(weights: Float[Array, "*batch num_atoms"]) -> Float[Array, "*batc
 def pick(
     atoms: Float[Array, "*batch num_atoms"],
     sums: Float[Array, "*batch num_atoms"],
-    levels: Float[Array, "*batch num_levels"],
-    tie: Tie,
+    levels: Float[Array, "*level_batch num_levels"],
+    tie: str,
 ) -> Float[Array, "*batch num_levels"]:
     """Quantiles of ordered atoms with running sums of probabilities `sums`; `levels` is `[L]` or `[..., L]`.
 

@@ -28,8 +28,8 @@ def categorical_loss(
 
 def categorical_q_target(
     next_logits: Float[Array, "*batch num_actions num_atoms"],
-    reward: Float[Array, "*batch"],
-    discount: Float[Array, "*batch"],
+    reward: Any,
+    discount: Any,
     atoms: Float[Array, " num_atoms"],
     selector: Float[Array, "*batch num_actions"] | None = None,
 ) -> Float[Array, "*batch num_atoms"]:
@@ -37,8 +37,8 @@ def categorical_q_target(
 
     Args:
         next_logits: `[..., A, K]` of the target network in the next state.
-        reward: `[...]`.
-        discount: `[...]`, 0 where the episode terminated.
+        reward: `[...]` or a scalar.
+        discount: `[...]` or a scalar, 0 where the episode terminated.
         atoms: `[K]`.
         selector: `[..., A]`, by which the action is chosen, lowest index among equals: values of the online network
             for a double update, a risk functional for a risk-sensitive one. None: means of `next_logits`.
@@ -54,7 +54,7 @@ def quantile_huber_loss(
     values: Float[Array, "*batch num_quantiles"],
     levels: Float[Array, "*batch num_quantiles"],
     targets: Float[Array, "*batch num_targets"],
-    kappa: float = 1.0,
+    kappa: float | int = 1.0,
     *,
     scaled: bool = True,
     target_weights: Float[Array, "*batch num_targets"] | None = None,

@@ -15,7 +15,7 @@ from jaxmarl.distributional.law import ReturnLaw, cumulative, level_slack, pick
 Kernel: TypeAlias = Callable[[Array, Array], Array]
 
 
-def wasserstein(first: ReturnLaw, second: ReturnLaw, order: float = 1) -> Float[Array, "*batch"]:
+def wasserstein(first: ReturnLaw, second: ReturnLaw, order: float | int = 1) -> Float[Array, "*batch"]:
     """`W_p = (∫ |F^-1(u) - G^-1(u)|^p du)^(1/p)`; the largest difference of quantiles for `order = inf`.
 
     Raises:
@@ -33,7 +33,7 @@ def wasserstein(first: ReturnLaw, second: ReturnLaw, order: float = 1) -> Float[
     return jnp.sum(widths * distance**order, -1) ** (1 / order)
 
 
-def cramer(first: ReturnLaw, second: ReturnLaw, order: float = 2) -> Float[Array, "*batch"]:
+def cramer(first: ReturnLaw, second: ReturnLaw, order: float | int = 2) -> Float[Array, "*batch"]:
     """`l_p = (∫ |F(x) - G(x)|^p dx)^(1/p)`: Cramér's distance for the default `order = 2`, W1 for 1.
 
     The square of Cramér's distance is half of the energy distance.

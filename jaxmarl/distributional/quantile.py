@@ -7,7 +7,7 @@ from flax import struct
 from jaxtyping import Array, Float
 
 from jaxmarl.core.checks import require_choice, require_int
-from jaxmarl.distributional.law import Law, ReturnLaw, Tie, cumulative, pick
+from jaxmarl.distributional.law import TIES, Law, ReturnLaw, cumulative, pick
 
 
 @struct.dataclass
@@ -41,7 +41,7 @@ class Quantile:
         values = jnp.asarray(reward)[..., None] + jnp.asarray(discount)[..., None] * self.values
         return self.replace(values=values)  # type: ignore[attr-defined]
 
-    def mixture(self, weights: Float[Array, "*batch components"], tie: Tie = "mid") -> "Quantile":
+    def mixture(self, weights: Float[Array, "*batch components"], tie: str = "mid") -> "Quantile":
         """The last batch axis mixed with `weights` `[..., M]`, and projected onto N equally likely values."""
         size = self.values.shape[-1]
         merged = jnp.broadcast_to(self.weights, self.values.shape) * weights[..., None]
@@ -61,7 +61,7 @@ def midpoint_levels(num_quantiles: int, dtype: Any = None) -> Float[Array, " num
     return (jnp.arange(num_quantiles, dtype=dtype or jnp.result_type(float)) + 0.5) / num_quantiles
 
 
-def to_quantiles(dist: ReturnLaw, num_quantiles: int, tie: Tie = "mid") -> Quantile:
+def to_quantiles(dist: ReturnLaw, num_quantiles: int, tie: str = "mid") -> Quantile:
     """The law of N equally likely values nearest to `dist` in the Wasserstein distance W1: its quantiles at midpoints.
 
     Args:
@@ -73,7 +73,7 @@ def to_quantiles(dist: ReturnLaw, num_quantiles: int, tie: Tie = "mid") -> Quant
     Raises:
         ValueError: N below 1 or an unknown tie.
     """
-    require_choice("tie", tie, ("left", "mid", "right"))
+    require_choice("tie", tie, TIES)
     atoms, weights = dist.law()
     levels = midpoint_levels(num_quantiles, atoms.dtype)
     return uniform_quantile(pick(atoms, cumulative(weights), levels, tie))

@@ -14,7 +14,7 @@ from jax.scipy.special import logsumexp, ndtr, ndtri
 from jaxtyping import Array, Float
 
 from jaxmarl.core.checks import require, require_choice, require_int
-from jaxmarl.distributional.law import Law, ReturnLaw, cumulative, mean, quantile, variance
+from jaxmarl.distributional.law import Law, ReturnLaw, cumulative, mean, quantiles, variance
 
 _SMALL_AVERSION = 1e-3
 _GOLDEN = (5**0.5 - 1) / 2
@@ -44,7 +44,7 @@ def cvar(dist: ReturnLaw, level: Any, tail: str = "lower") -> Float[Array, "*bat
 def value_at_risk(dist: ReturnLaw, level: float | Float[Array, ""]) -> Float[Array, "*batch"]:
     """The lowest quantile at `level`, in (0, 1]."""
     _check_level("level", level)
-    return quantile(dist, level)
+    return quantiles(dist, level)
 
 
 def entropic(dist: ReturnLaw, aversion: Any) -> Float[Array, "*batch"]:

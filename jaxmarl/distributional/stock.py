@@ -68,7 +68,7 @@ def reaching() -> Utility:
     return Utility(lambda x: (x >= 0).astype(x.dtype), 0)
 
 
-def exponential(aversion: float) -> Utility:
+def exponential(aversion: float | int) -> Utility:
     """`-exp(-a x)`, undiscounted processes only: the certainty equivalent is `-log(-value) / a` at stock 0.
 
     Raises:
@@ -269,7 +269,7 @@ def _outer(
 
 def stock_laws(
     mdp: TabularMDP,
-    policy: Int[Array, "num_steps num_states num_stocks"],
+    policy: Int[Array, "*steps_states_stocks"],
     stocks: Float[Array, " num_stocks"],
     atoms: Float[Array, " num_atoms"],
 ) -> Categorical:

@@ -14,7 +14,7 @@ from jaxmarl.distributional.categorical import (
     two_hot,
     uniform_atoms,
 )
-from jaxmarl.distributional.law import cdf, mean, quantile, sample, variance
+from jaxmarl.distributional.law import cdf, mean, quantiles, sample, variance
 
 GRID = np.array([-1, -0.5, 0, 0.5, 1])
 SOURCE, CHANCES = np.array([-1.7, -0.5, 0.1, 0.75, 1.2]), np.array([0.1, 0.2, 0.3, 0.25, 0.15])
@@ -100,9 +100,9 @@ def described(laws, key):
         "mean": mean(laws),
         "variance": variance(laws),
         "cdf": cdf(laws, jnp.array([-0.5, 0.6])),
-        "left": quantile(laws, 0.3),
-        "mid": quantile(laws, 0.3, "mid"),
-        "right": quantile(laws, jnp.array([0.3])[None], "right"),
+        "left": quantiles(laws, 0.3),
+        "mid": quantiles(laws, 0.3, "mid"),
+        "right": quantiles(laws, jnp.array([0.3])[None], "right"),
         "draws": sample(laws, key, (40, 100)),
         "two_hot": two_hot(jnp.array([0.3, -2.0, 1.0]), laws.atoms),
     }
@@ -132,18 +132,18 @@ def test_backup_mixture_and_moments_of_a_batch():
 
 
 def test_support_holds_every_return():
-    np.testing.assert_allclose(support_from_rewards(-1, 2, 0.9, 3), [-10, 5, 20], rtol=1e-6)
-    np.testing.assert_allclose(support_from_rewards(1, 2, 1.0, 2, horizon=3), [0, 6], rtol=1e-6)
+    np.testing.assert_allclose(support_from_rewards(-1.0, 2.0, 0.9, 3), [-10, 5, 20], rtol=1e-6)
+    np.testing.assert_allclose(support_from_rewards(1.0, 2.0, 1.0, 2, horizon=3), [0, 6], rtol=1e-6)
 
 
 @pytest.mark.parametrize(
     ("call", "name"),
     [
-        (lambda: uniform_atoms(1, 1, 3), "low, high"),
-        (lambda: uniform_atoms(0, 1, 1), "num_atoms"),
-        (lambda: support_from_rewards(0, 1, 1.0, 3), "discount"),
+        (lambda: uniform_atoms(1.0, 1.0, 3), "low, high"),
+        (lambda: uniform_atoms(0.0, 1.0, 1), "num_atoms"),
+        (lambda: support_from_rewards(0.0, 1.0, 1.0, 3), "discount"),
         (lambda: project(jnp.zeros(2), jnp.ones(2) / 2, jnp.zeros(1)), "atoms"),
-        (lambda: quantile(Categorical(jnp.arange(2.0), jnp.ones(2) / 2), 0.5, "middle"), "tie"),
+        (lambda: quantiles(Categorical(jnp.arange(2.0), jnp.ones(2) / 2), 0.5, "middle"), "tie"),
     ],
 )
 def test_wrong_arguments_are_named(call, name):

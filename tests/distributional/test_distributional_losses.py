@@ -128,10 +128,9 @@ def classified(values):
     fine = jnp.linspace(-1, 1, 21)
     probs = losses.hl_gauss_targets(values, edges)
     far = losses.hl_gauss_targets(jnp.asarray(3.7), wide)
-    interior = jnp.linspace(-0.5, 0.5, 101)
-    many, ends = losses.hl_gauss_targets(interior, fine), losses.hl_gauss_targets(jnp.array([-1.0, 1.0]), fine)
-    centres = losses.bin_centres(fine)
-    bias = jnp.max(jnp.abs(many @ centres - interior)), jnp.max(jnp.abs(ends @ centres - jnp.array([-1.0, 1.0])))
+    asked = jnp.concatenate([jnp.linspace(-0.5, 0.5, 101), jnp.array([-1.0, 1.0])])
+    bias = jnp.abs(losses.hl_gauss_targets(asked, fine) @ losses.bin_centres(fine) - asked)
+    bias = jnp.max(bias[:101]), jnp.max(bias[101:])
     return probs, probs @ losses.bin_centres(edges), (far.max(), far @ losses.bin_centres(wide)), bias
 
 
@@ -199,6 +198,60 @@ def test_itakura_saito_loss_is_least_at_the_certainty_equivalent():
     np.testing.assert_allclose(values, [-0.15470697, -1.51681886, -2.46362367], atol=2e-6)
     np.testing.assert_allclose(slopes, 0, atol=2e-6)
     np.testing.assert_allclose(curvatures, 1, atol=1e-5)  # E exp(-a δ) = 1 there
+
+
+@jax.jit
+def incomplete_market(aversions, hedges):
+    """A stock at 100 goes to 120, 100 or 85; a call struck at 100 is sold, or not. Certainty equivalents and slopes."""
+    prices, chances = jnp.array([120.0, 100, 85]), jnp.array([0.3, 0.4, 0.3])
+
+    def equivalent(hedge, aversion, sold):
+        wealth = hedge * (prices - 100) - sold * jnp.maximum(prices - 100, 0)
+        return risk.entropic(Law(wealth, chances), aversion)
+
+    sold = jnp.array([1.0, 0.0])
+    return jax.vmap(jax.vmap(jax.value_and_grad(equivalent), (0, None, 0)), (1, 0, None))(hedges, aversions, sold)
+
+
+def test_indifference_prices_of_a_call_in_an_incomplete_market():
+    aversions = np.array([0.01, 0.05, 0.1])
+    hedges = np.array([[1.39337735, 0.73581834, 0.65362344], [0.82194878, 0.16438976, 0.08219488]])
+    with jax.enable_x64(True):
+        values, slopes = (np.asarray(part) for part in incomplete_market(jnp.asarray(aversions), jnp.asarray(hedges)))
+    np.testing.assert_allclose(slopes, 0, atol=1e-6)  # the entropic value is concave in the hedge: these are optimal
+    np.testing.assert_allclose(values[:, 1] - values[:, 0], [5.20959827, 5.54841637, 5.93611029], atol=5e-8)
+
+
+@jax.jit
+def complete_market(aversion):
+    """Three steps up or down by a tenth: certainty equivalent of the best hedge, at every step a two-point law."""
+    chances, moves = jnp.array([0.6, 0.4]), jnp.array([0.1, -0.1])
+
+    def root(sold):
+        ups = jnp.arange(4.0)
+        values = -sold * jnp.maximum(100 * 1.1**ups * 0.9 ** (3 - ups) - 100, 0)
+        for step in (2, 1, 0):
+            ups = jnp.arange(step + 1.0)
+            price = 100 * 1.1**ups * 0.9 ** (step - ups)
+            after = jnp.stack([values[1:], values[:-1]], -1)
+            delta = (after[:, 1] - after[:, 0]) / (0.2 * price)
+            hedge = delta + jnp.log(1.5) / (aversion * price * 0.2)  # log-odds of 0.6 over those of the fair 0.5
+            wealth = after + (hedge * price)[:, None] * moves
+            values = risk.entropic(Law(wealth, jnp.broadcast_to(chances, wealth.shape)), aversion)
+        slope = jax.grad(lambda h: risk.entropic(Law(after[0] + h * 100 * moves, chances), aversion))(hedge[0])
+        return values[0], hedge[0], slope
+
+    return root(0.0), root(1.0)
+
+
+def test_prices_of_a_call_in_a_complete_market():
+    with jax.enable_x64(True):
+        (without, _, _), (short, hedge, slope) = complete_market(jnp.asarray(0.05))
+    divergence = 0.5 * np.log(0.5 / 0.6) + 0.5 * np.log(0.5 / 0.4)
+    np.testing.assert_allclose([without, 3 * divergence / 0.05], 1.22465984, atol=5e-9)
+    np.testing.assert_allclose([short, without - short], [-6.25034016, 7.475], atol=5e-9)
+    np.testing.assert_allclose(hedge, 0.525 + 0.40546511, atol=5e-9)
+    np.testing.assert_allclose(slope, 0, atol=1e-9)
 
 
 def test_wrong_arguments_are_named():

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmarl.distributional.law import Law, cdf, mean, quantile, variance
+from jaxmarl.distributional.law import Law, cdf, mean, quantiles, variance
 from jaxmarl.distributional.metrics import cramer, energy_kernel, gaussian_kernel, mmd_squared, wasserstein
 from jaxmarl.distributional.quantile import Quantile, midpoint_levels, to_quantiles, uniform_quantile
 
@@ -69,8 +69,8 @@ def described(law, pair):
         "mean": mean(law),
         "variance": variance(law),
         "cdf": cdf(law, 0.5),
-        "left": quantile(law, jnp.array([0.25, 0.3])),
-        "right": quantile(law, 0.75, "right"),
+        "left": quantiles(law, jnp.array([0.25, 0.3])),
+        "right": quantiles(law, 0.75, "right"),
         "backup": law.backup(1.0, 0.5).values[0],
         "lopsided": pair.mixture(jnp.array([0.9, 0.1])).values,
         "mixed left": pair.mixture(jnp.array([0.5, 0.5]), "left").values,
