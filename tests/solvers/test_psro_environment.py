@@ -147,19 +147,20 @@ def test_environments_that_do_not_fit_are_refused():
 
 
 @pytest.mark.slow
-def test_ppo_is_an_oracle_of_repeated_play():
+def test_ppo_is_an_oracle():
     config = PPOConfig(
-        hidden=16,
-        chunk_length=2,
-        minibatches=2,
-        learning_rate=0.02,
+        hidden=8,
+        chunk_length=1,
+        minibatches=1,
+        learning_rate=0.05,
         label_weight=0.0,
         entropy_weight=0.0,
         discount=1.0,
     )
     params = RPSParams(payoffs=jnp.asarray(PAYOFFS))
-    game = EnvironmentPsro(RepeatedRPS(num_throws=2), ppo_oracle(config), updates=100, env_params=params)
-    rows = Psro(game, PsroSettings(capacity=6)).run(jax.random.key(0)).rows()
-    # the first response throws rock twice, which a second one beats twice, in either seat
-    assert rows["nash_conv"][1] > 3
-    assert rows["nash_conv"][-1] < 1
+    env = RepeatedRPS(num_throws=1)
+    game = EnvironmentPsro(env, ppo_oracle(config), updates=60, matches=8, episodes=400, env_params=params)
+    rows = Psro(game, PsroSettings(capacity=6, meta_solver="nash_lp")).run(jax.random.key(0)).rows()
+    # the first response throws rock, which the second one beats, in either seat
+    assert rows["nash_conv"][1] > 1.8
+    assert rows["nash_conv"][-1] < 0.3
