@@ -104,18 +104,15 @@ def two_hot(values: Float[Array, "*batch"], atoms: Float[Array, " num_atoms"]) -
 
 
 def interpolation(
-    points: Float[Array, "*shape"], grid: Float[Array, " num_atoms"], extend: bool = False
+    points: Float[Array, "*shape"], grid: Float[Array, " num_atoms"]
 ) -> tuple[Int[Array, "*shape"], Float[Array, "*shape"]]:
-    """Between which points of an increasing grid each point lies: index of the lower, and how far to the upper.
+    """Between which points of an increasing grid `[K]` each point lies: index of the lower, and how far to the upper.
 
-    Args:
-        points: of any shape.
-        grid: `[K]`.
-        extend: whether points outside get a fraction below 0 or above 1 (linear extrapolation) instead of clipping.
+    Points outside count as the nearest end.
     """
     low = jnp.clip(jnp.searchsorted(grid, points, side="right") - 1, 0, grid.size - 2)
     share = (points - grid[low]) / (grid[low + 1] - grid[low])
-    return low, share if extend else jnp.clip(share, 0, 1)
+    return low, jnp.clip(share, 0, 1)
 
 
 def scatter_projection(

@@ -52,7 +52,8 @@ def categorical_operator(
 
     def sweep(probs: Array) -> Array:
         mass = weights[..., None] * probs[successors]
-        return scatter_projection(mass.reshape(size, -1), low, share, atoms.size)
+        after = scatter_projection(mass.reshape(size, -1), low, share, atoms.size)
+        return after / jnp.sum(after, -1, keepdims=True)  # rounding must not grow with the number of sweeps
 
     return sweep
 

@@ -28,31 +28,33 @@ class Utility(NamedTuple):
         function: f, elementwise.
         degree: p with `f(k x) = k^p f(x)` for k > 0; only undiscounted processes may do without (None).
         lipschitz: a bound on |f'|; None where there is none, and then there is no bound on errors either.
+        slopes: f' at minus and plus infinity, by which values go on beyond a grid of stocks.
     """
 
     function: Callable[[Array], Array]
     degree: float | None = None
     lipschitz: float | None = None
+    slopes: tuple[float, float] = (0.0, 0.0)
 
 
 def linear() -> Utility:
     """`x`: the mean."""
-    return Utility(lambda x: x, 1, 1)
+    return Utility(lambda x: x, 1, 1, (1, 1))
 
 
 def shortfall() -> Utility:
     """`min(x, 0)`: minus what is missing to 0; with it the lower tail is controlled (`solve_cvar`)."""
-    return Utility(lambda x: jnp.minimum(x, 0), 1, 1)
+    return Utility(lambda x: jnp.minimum(x, 0), 1, 1, (1, 0))
 
 
 def surplus() -> Utility:
     """`max(x, 0)`; with it the upper tail is controlled."""
-    return Utility(lambda x: jnp.maximum(x, 0), 1, 1)
+    return Utility(lambda x: jnp.maximum(x, 0), 1, 1, (0, 1))
 
 
 def distance() -> Utility:
     """`-|x|`: homeostasis; started at stock `-target`, the return is steered to the target."""
-    return Utility(lambda x: -jnp.abs(x), 1, 1)
+    return Utility(lambda x: -jnp.abs(x), 1, 1, (1, -1))
 
 
 def squared_distance() -> Utility:
@@ -98,22 +100,26 @@ class StockSolution(NamedTuple):
         return self.values[0] if self.values.ndim == 3 else self.values
 
     def value(self, state: int, stock: Any) -> Float[Array, ""]:
-        """Value before the first step, between stocks of the grid by interpolation, beyond it by extrapolation."""
+        """Value before the first step, by interpolation; stocks outside the grid count as its ends."""
         return _read(self.first(), self.stocks, state, jnp.asarray(stock, self.stocks.dtype))
 
 
 @jax.jit
 def _read(values: Array, stocks: Array, state: Any, stock: Array) -> Array:
-    low, share = interpolation(stock, stocks, extend=True)
+    low, share = interpolation(stock, stocks)
     row = values[state]
     return (1 - share) * row[low] + share * row[low + 1]
 
 
 class _Tables(NamedTuple):
-    """Where each outcome leads from each stock, `[S, A, W, C]`; `ended` are utilities where the episode is over."""
+    """Where each outcome leads from each stock, `[S, A, W, C]`.
+
+    `beyond` is what values gain outside the grid, `ended` the utility where the episode is over.
+    """
 
     low: Array
     share: Array
+    beyond: Array
     ended: Array
     scale: Array
 
@@ -134,9 +140,9 @@ def stock_value_iteration(
     Args:
         mdp: the process.
         utility: f.
-        stocks: `[C]`, increasing. Between grid points values are interpolated; outside they go on as straight lines,
-            which is exact for `linear`, `shortfall`, `surplus` and `distance` if the grid reaches one gap beyond minus
-            the largest and minus the smallest return, and beyond 0. For other utilities it must hold every stock.
+        stocks: `[C]`, increasing. Between grid points values are interpolated; outside they go on by the utility's
+            slopes, which is exact for `linear`, `shortfall`, `surplus` and `distance` if the grid spans 0 and minus
+            every return. For other utilities it must span every stock that is reached.
         num_steps: n, static.
         keep_steps: whether values and actions of every step are kept, or those of the first only.
 
@@ -300,21 +306,22 @@ def _tables(mdp: TabularMDP, utility: Utility, stocks: Array) -> _Tables:
         require(bool(np.all(np.diff(np.asarray(stocks)) > 0)), "stocks", "a grid that is not increasing", "increasing")
     if utility.degree is None and not isinstance(mdp.discount, jax.core.Tracer):
         require(float(mdp.discount) == 1, "discount", float(mdp.discount), "1 for a utility that has no degree")
-    following, low, share = _places(mdp, stocks)
-    return _Tables(low, share, utility.function(following), mdp.discount ** (utility.degree or 0))
+    following, low, share, beyond = _places(mdp, stocks, *utility.slopes)
+    return _Tables(low, share, beyond, utility.function(following), mdp.discount ** (utility.degree or 0))
 
 
 @jax.jit
-def _places(mdp: TabularMDP, stocks: Array) -> tuple[Array, Array, Array]:
+def _places(mdp: TabularMDP, stocks: Array, left: Any, right: Any) -> tuple[Array, Array, Array, Array]:
     following = (stocks + mdp.rewards[..., None]) / mdp.discount
-    return following, *interpolation(following, stocks, extend=True)
+    beyond = following - jnp.clip(following, stocks[0], stocks[-1])
+    return following, *interpolation(following, stocks), jnp.where(beyond < 0, left, right) * beyond
 
 
 def _action_values(mdp: TabularMDP, tables: _Tables, values: Array) -> Array:
     """`[S, A, C]`: expected utility after one step, given values `[S, C]` of what follows."""
     states = mdp.successors[..., None]
     reached = (1 - tables.share) * values[states, tables.low] + tables.share * values[states, tables.low + 1]
-    outcomes = jnp.where(mdp.continues[..., None], reached, tables.ended)
+    outcomes = jnp.where(mdp.continues[..., None], reached + tables.beyond, tables.ended)
     return tables.scale * jnp.sum(mdp.probabilities[..., None] * outcomes, 2)
 
 
@@ -391,9 +398,9 @@ def _error_bound(mdp: TabularMDP, utility: Utility, stocks: Array, tables: _Tabl
 @partial(jax.jit, static_argnames="num_steps")
 def _distance_bound(mdp: TabularMDP, stocks: Array, tables: _Tables, num_steps: int) -> Array:
     """W1 error of truncation after `num_steps`, plus that of interpolation of functions of slope 1 at most."""
-    inside = (tables.share > 0) & (tables.share < 1) & mdp.continues[..., None] & (mdp.probabilities[..., None] > 0)
+    reached = (mdp.continues & (mdp.probabilities > 0))[..., None]
     off = tables.share * (1 - tables.share)
-    off = jnp.where(inside & (off > 1e-6), off, 0)  # rounding puts points of a lattice beside it
+    off = jnp.where(reached & (off > 1e-6), off, 0)  # rounding puts points of a lattice beside it
     each = 2 * jnp.max(jnp.diff(stocks)[tables.low] * off)
     powers = mdp.discount ** jnp.arange(1, num_steps + 1)
     largest = jnp.max(jnp.sum(jnp.abs(mdp.rewards) * mdp.probabilities, -1))

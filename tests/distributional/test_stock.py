@@ -325,6 +325,13 @@ def test_discounted_targets(bets):
     np.testing.assert_allclose(found, [0, -2 / 7, -4 / 7, -3 / 4, -8 / 7], atol=1e-9)
 
 
+def test_float32_finds_the_same_values(bets):
+    with jax.enable_x64(False):
+        found = stock_value_iteration(two_bets(), shortfall(), jnp.asarray(FINE), SWEEPS)
+        np.testing.assert_allclose(found.first(), np.asarray(bets[shortfall].first()), atol=1e-6)
+        assert found.values.dtype == jnp.float32
+
+
 def test_policy_iteration_climbs_to_the_same_values(bets):
     found = stock_policy_iteration(two_bets(), shortfall(), jnp.asarray(FINE), SWEEPS, 5)
     trace = np.asarray(found.trace)
