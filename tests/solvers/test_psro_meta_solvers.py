@@ -90,3 +90,12 @@ def test_estimates_of_returns():
     np.testing.assert_allclose(estimates.standard_error, returns.std(axis=0, ddof=1) / np.sqrt(50), rtol=1e-5)
     exact = Estimates(jnp.ones((2, 3)), jnp.zeros((2, 3)), jnp.ones(3))
     assert float(jnp.max(exact.standard_error)) == 0
+
+
+def test_risk_averse_mixtures_shun_noisy_episodes():
+    """Two strategies that earn alike: the one whose episodes vary is not played by who dislikes risk."""
+    game = NormalFormGame(jnp.zeros((2, 2, 2)))
+    noisy = jnp.zeros((2, 2, 2)).at[0, 0].set(1.0)  # for the first player, when it plays its first strategy
+    joint = meta_solver("rae", 2, True, risk_aversion=1.0).solve(game, noisy)
+    assert float(joint[0].sum()) < 1e-4
+    assert float(joint[:, 0].sum()) == pytest.approx(0.5, abs=1e-4)  # the other one does not care

@@ -210,12 +210,12 @@ def test_downside_risk_has_equilibria_too():
     assert float(solution.strategies[0].min()) > 0.01
 
 
-def test_penalties_move_means_and_not_risks():
+def test_variances_move_means_and_not_risks():
     """The variance of outcomes within the profiles of an empirical game."""
     game = symmetric_game([[1.0, 0], [0, 1]])
     noisy = jnp.zeros((2, 2, 2)).at[:, 0, 0].set(3.0)
     strategies = (jnp.array([0.5, 0.5]),) * 2
-    plain, charged = (risk_report(game, strategies, risk_aversion=0.2, tremble=0.0, penalties=p) for p in (None, noisy))
+    plain, charged = (risk_report(game, strategies, risk_aversion=0.2, tremble=0.0, variances=p) for p in (None, noisy))
     np.testing.assert_allclose(plain.utility - charged.utility, 0.2 * 3 / 4, rtol=1e-5)
     np.testing.assert_allclose(plain.variance, charged.variance)
 

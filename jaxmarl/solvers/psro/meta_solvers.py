@@ -35,6 +35,7 @@ ALIASES = {
     "prm+": "predictive_regret_matching_plus",
     "mmd": "magnetic_mirror_descent",
     "qre": "quantal_response",
+    "rae": "rae_extragradient",
     "nash_lp": "zero_sum_lp",
 }
 """Short names of registered solvers. Every other registered solver of normal-form games goes by its own name."""

@@ -49,13 +49,13 @@ def risk_report(
     risk_aversion: Any,
     tremble: Any = 0.05,
     measure: RiskMeasure | None = None,
-    penalties: Float[Array, "num_players *num_actions"] | None = None,
+    variances: Float[Array, "num_players *num_actions"] | None = None,
 ) -> RiskReport:
     """How far a profile is from a risk-averse equilibrium, and what it is worth: gap, utility, mean, variances.
 
     Arguments as of `rae_extragradient`.
     """
-    return risk_averse_players(game, risk_aversion, tremble, measure, penalties).report(strategies)
+    return risk_averse_players(game, risk_aversion, tremble, measure, variances).report(strategies)
 
 
 @register_solver("rae_extragradient", games="any")
@@ -65,7 +65,7 @@ def rae_extragradient(
     risk_aversion: Any = 0.5,
     tremble: Any = 0.05,
     measure: RiskMeasure | None = None,
-    penalties: Float[Array, "num_players *num_actions"] | None = None,
+    variances: Float[Array, "num_players *num_actions"] | None = None,
     iterations: int = 1000,
     polish: bool = True,
     initial: Strategies | None = None,
@@ -83,8 +83,8 @@ def rae_extragradient(
             k and gamma by 1 / k changes nothing. It may be traced: `vmap` over it.
         tremble: share of uniform play that everybody expects of the others, in [0, 1), a scalar or `[n]`.
         measure: of risk; `Variance()` where None.
-        penalties: `[n, A_1, ..., A_n]`: gamma times these is taken from the payoffs' means, as for the variance of
-            outcomes within each profile of an empirical game.
+        variances: `[n, A_1, ..., A_n]`, of what a player gets within each profile, as in an empirical game (PSRO gives
+            those of its episodes): gamma times these is taken from the means. None for payoffs that are certain.
         iterations: of two gradients each.
         polish: whether to finish by Newton's method.
         initial: where to start, `[A_i]` a player; uniform if None.
@@ -94,7 +94,7 @@ def rae_extragradient(
         The profile; `risk.gap` is its certificate. `trace` has `"nash_conv"` and `"risk_bound"`, never less than the
         sum of the risk gaps.
     """
-    players = risk_averse_players(game, risk_aversion, tremble, measure, penalties)
+    players = risk_averse_players(game, risk_aversion, tremble, measure, variances)
     pull = jnp.max(jax.vmap(_interaction)(players.outcomes, players.legal()))
     pull = max(game.num_players - 1, 1) * pull
 
@@ -128,7 +128,7 @@ def rae_damped(
     risk_aversion: Any = 0.5,
     tremble: Any = 0.05,
     measure: RiskMeasure | None = None,
-    penalties: Float[Array, "num_players *num_actions"] | None = None,
+    variances: Float[Array, "num_players *num_actions"] | None = None,
     iterations: int = 1500,
     response_steps: int = 30,
     step_size: float = 0.05,
@@ -145,7 +145,7 @@ def rae_damped(
         risk_aversion: gamma.
         tremble: expected of the others.
         measure: of risk.
-        penalties: on profiles.
+        variances: within profiles.
         iterations: responses of everybody.
         response_steps: gradient steps of each, from the response before.
         step_size: a, in (0, 1].
@@ -155,7 +155,7 @@ def rae_damped(
     """
     require(0 < step_size <= 1, "step_size", step_size, "in (0, 1]")
     require(half_life > 0, "half_life", half_life, "positive")
-    players = risk_averse_players(game, risk_aversion, tremble, measure, penalties)
+    players = risk_averse_players(game, risk_aversion, tremble, measure, variances)
 
     def answer(objective: Objective, mask: Array, last: Array) -> Array:
         return ascend(objective, last, mask, response_steps)
@@ -177,7 +177,7 @@ def rae_fictitious_play(
     risk_aversion: Any = 0.5,
     tremble: Any = 0.05,
     measure: RiskMeasure | None = None,
-    penalties: Float[Array, "num_players *num_actions"] | None = None,
+    variances: Float[Array, "num_players *num_actions"] | None = None,
     temperature: float | None = None,
     iterations: int = 2000,
     response_steps: int = 30,
@@ -194,7 +194,7 @@ def rae_fictitious_play(
         risk_aversion: gamma.
         tremble: expected of the others.
         measure: of risk.
-        penalties: on profiles.
+        variances: within profiles.
         temperature: tau >= 0 of the entropy added to utility, in units of payoff; 0 for exact answers, None for a
             hundredth of each player's payoff range.
         iterations: answers of everybody.
@@ -206,7 +206,7 @@ def rae_fictitious_play(
         The beliefs.
     """
     require(temperature is None or temperature >= 0, "temperature", temperature, "None or at least 0")
-    players = risk_averse_players(game, risk_aversion, tremble, measure, penalties)
+    players = risk_averse_players(game, risk_aversion, tremble, measure, variances)
     tiny = jnp.finfo(game.payoffs.dtype).tiny
     heat = 0.01 * game.payoff_range() if temperature is None else jnp.full(game.num_players, temperature)
     heat = jnp.maximum(heat.astype(game.payoffs.dtype), tiny**0.25)

@@ -55,7 +55,7 @@ class RiskAversePlayers:
         aversion: `[n]`, >= 0.
         tremble: `[n]`, share of uniform play that is expected of each player.
         measure: of risk.
-        penalties: `[n, A, B]`, or None; see `rae_extragradient`.
+        variances: `[n, A, B]`, or None; see `rae_extragradient`.
     """
 
     game: NormalFormGame
@@ -64,7 +64,7 @@ class RiskAversePlayers:
     aversion: Float[Array, " num_players"]
     tremble: Float[Array, " num_players"]
     measure: RiskMeasure
-    penalties: Float[Array, "num_players num_actions contingencies"] | None = None
+    variances: Float[Array, "num_players num_actions contingencies"] | None = None
 
     def stacked(self, strategies: Strategies) -> Profile:
         """A profile as a matrix."""
@@ -96,9 +96,9 @@ class RiskAversePlayers:
             rows.append(product.ravel())
         weights = jnp.stack(rows)
         outcomes = jnp.where(weights[:, None] > 0, self.outcomes, 0)
-        if self.penalties is None:
+        if self.variances is None:
             return jax.vmap(prospect)(outcomes, weights, self.mask)
-        penalty = self.aversion[:, None] * jnp.einsum("nab,nb->na", self.penalties, weights, precision="highest")
+        penalty = self.aversion[:, None] * jnp.einsum("nab,nb->na", self.variances, weights, precision="highest")
         return jax.vmap(prospect)(outcomes, weights, self.mask, penalty)
 
     def of_each(self, evaluate: Callable[..., Any], profile: Profile, *rows: Any) -> Any:
@@ -140,7 +140,7 @@ def risk_averse_players(
     risk_aversion: Any,
     tremble: Any,
     measure: RiskMeasure | None,
-    penalties: Float[Array, "num_players *num_actions"] | None = None,
+    variances: Float[Array, "num_players *num_actions"] | None = None,
 ) -> RiskAversePlayers:
     """`RiskAversePlayers` from the arguments of the solvers, which are checked."""
     vectors = []
@@ -151,9 +151,9 @@ def risk_averse_players(
             known = np.asarray(numbers, np.float64)
             require(bool(np.all((known >= 0) & (known < high))), name, known.tolist(), allowed)
         vectors.append(jnp.broadcast_to(jnp.asarray(numbers, game.payoffs.dtype), (game.num_players,)))
-    if penalties is not None:
-        shape = jnp.shape(penalties)
-        require(shape == game.payoffs.shape, "penalties", shape, f"of the shape of the payoffs, {game.payoffs.shape}")
+    if variances is not None:
+        shape = jnp.shape(variances)
+        require(shape == game.payoffs.shape, "variances", shape, f"of the shape of the payoffs, {game.payoffs.shape}")
     largest = max(game.num_actions)
     return RiskAversePlayers(
         game,
@@ -162,7 +162,7 @@ def risk_averse_players(
         vectors[0],
         vectors[1],
         measure or Variance(),
-        None if penalties is None else _tables(jnp.asarray(penalties, game.payoffs.dtype)),
+        None if variances is None else _tables(jnp.asarray(variances, game.payoffs.dtype)),
     )
 
 

@@ -1,0 +1,89 @@
+"""Extensive-form games for PSRO: strategies are behaviour strategies, responses are exact (backward induction).
+
+A mixture is drawn once a game. What a responder meets at a terminal node is the mean, over the others' profiles, of
+the probabilities of their own moves on the way there; so neither mixtures nor correlated distributions need a walk of
+the tree. `mixture_policy` turns the final mixture into the behaviour strategy that plays like it.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxmarl.games.extensive import ExtensiveGame
+from jaxmarl.games.extensive_metrics import mixture_policy, profile_payoffs, respond_to_reach, terminal_reaches
+from jaxmarl.solvers.psro.empirical import Estimates, exact_estimates
+from jaxmarl.solvers.psro.game import ExactGame, Populations
+
+_LETTERS = "abcdefghijkl"
+
+
+@jax.tree_util.register_pytree_node_class
+@dataclass(frozen=True, eq=False)
+class ExtensivePsro(ExactGame):
+    """An extensive-form game with perfect recall as a `PsroGame`; strategies are policies `[I_i, A_i]`.
+
+    Attributes:
+        game: any number of players.
+        zero_sum: None to ask the game's numbers, which must then be known (not traced).
+    """
+
+    game: ExtensiveGame
+    zero_sum: bool = None  # type: ignore[assignment]  # filled by __post_init__
+    symmetric = False
+
+    def __post_init__(self) -> None:
+        if self.zero_sum is None:
+            object.__setattr__(self, "zero_sum", self.num_players == 2 and bool(self.game.is_zero_sum()))
+
+    def tree_flatten(self) -> tuple[tuple[ExtensiveGame], bool]:
+        return (self.game,), self.zero_sum
+
+    @classmethod
+    def tree_unflatten(cls, zero_sum: bool, leaves: tuple[Any]) -> "ExtensivePsro":
+        # Transformations put placeholders in the leaves: nothing is checked here.
+        psro = object.__new__(cls)
+        object.__setattr__(psro, "game", leaves[0])
+        object.__setattr__(psro, "zero_sum", zero_sum)
+        return psro
+
+    @property
+    def num_players(self) -> int:
+        """Number of players n."""
+        return self.game.num_players
+
+    def initial_strategy(self, seat: int, key: Array) -> Float[Array, "num_info_states num_actions"]:
+        """Uniform over legal actions."""
+        return self.game.uniform_policies()[seat]
+
+    def payoffs(self, profile: tuple[Array, ...]) -> Float[Array, " num_players"]:
+        """Expected payoffs."""
+        return self.game.expected_payoffs(profile)
+
+    def payoff_row(
+        self, seat: int, strategy: Float[Array, "num_info_states num_actions"], populations: Populations, key: Array
+    ) -> Estimates:
+        """Payoffs against all profiles of the others, by one contraction over terminal nodes."""
+        reaches = [
+            terminal_reaches(self.game, i, strategy[None] if i == seat else population)
+            for i, population in enumerate(populations)
+        ]
+        return exact_estimates(jnp.squeeze(profile_payoffs(self.game, reaches), axis=seat + 1))
+
+    def best_response(
+        self, seat: int, populations: Populations, others: Float[Array, "*others"], key: Array
+    ) -> Float[Array, "num_info_states num_actions"]:
+        """A pure best response to the others' (possibly correlated) mixture."""
+        letters = _LETTERS[: others.ndim]
+        reaches = [terminal_reaches(self.game, i, pop) for i, pop in enumerate(populations) if i != seat]
+        equation = f"{letters},{','.join(f'{letter}z' for letter in letters)}->z"
+        met = jnp.einsum(equation, others, *reaches, precision="highest")
+        return respond_to_reach(self.game, seat, met * self.game.chance_reach[self.game.terminals])[0]
+
+    def mixed_policies(
+        self, populations: Populations, mixtures: Float[Array, "num_players capacity"]
+    ) -> tuple[Float[Array, "_ _"], ...]:
+        """For each seat the behaviour strategy that plays like its mixture of the population."""
+        return tuple(mixture_policy(self.game, i, mixtures[i], population) for i, population in enumerate(populations))
