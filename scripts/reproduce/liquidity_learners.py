@@ -5,8 +5,8 @@
 
 `dealer_market`: one dealer against independent clients, charged for squared inventory; beside the quotes of Avellaneda
 and Stoikov and the optimum by dynamic programming. `imbalance_battery`: prices drawn anew each day and revealed after
-each action; beside resting, thresholds on the last price, the best plan, and the profit with all prices known. The numbers go to
-`liquidity_learners.json` and `.png` in `--folder`.
+each action; beside resting, thresholds on the last price, the best plan, and the profit with all prices known. The
+numbers go to `liquidity_learners.json` and `.png` in `--folder`.
 """
 
 import argparse
