@@ -24,7 +24,7 @@ def kuhn_poker(num_players: int = 2) -> ExtensiveGame:
     the highest card of those who bet takes the pot.
 
     Args:
-        num_players: n, at least 2.
+        num_players: n, 2 to 4.
     """
     require_int("num_players", num_players, 2, 4)
 
@@ -128,8 +128,8 @@ def goofspiel(
     in the tree without seeing the bids of the round. The last card is played by itself. Action a bids the card a + 1.
 
     Args:
-        num_cards: N.
-        num_players: n.
+        num_cards: N, 2 to 8.
+        num_players: n, 2 to 4.
         points_order: of the prizes: `"descending"`, `"ascending"` or `"random"`.
         returns: `"win_loss"`: those with most points share 1, the others -1 (0 if all have the same);
             `"point_difference"`: points less everyone's mean; `"total_points"`: points (not a zero-sum game).

@@ -185,21 +185,24 @@ def test_many_games_and_policies_at_once_and_gradients(kuhn):
     assert float(change) == pytest.approx(float(gradient[2] @ step), abs=1e-6)
 
 
-FORGETFUL = "turn_based_simultaneous_game(game=goofspiel(num_cards=4,points_order=descending))"
-SPIEL = {
-    "kuhn_poker": kuhn_poker,
-    "kuhn_poker(players=3)": lambda: kuhn_poker(3),
-    "leduc_poker": leduc_poker,
-    FORGETFUL: goofspiel,
-    "turn_based_simultaneous_game(game=goofspiel(num_cards=3,points_order=random,returns_type=point_difference))": (
-        lambda: goofspiel(3, points_order="random", returns="point_difference")
+# open_spiel's game, ours, whether values are compared as well as trees
+SPIEL = [
+    ("kuhn_poker", kuhn_poker, True),
+    ("kuhn_poker(players=3)", lambda: kuhn_poker(3), False),
+    ("leduc_poker", leduc_poker, True),
+    ("goofspiel(num_cards=4,points_order=descending)", goofspiel, True),
+    ("goofspiel(num_cards=3,players=3,points_order=descending)", lambda: goofspiel(3, num_players=3), True),
+    (
+        "goofspiel(num_cards=3,points_order=random,returns_type=point_difference)",
+        lambda: goofspiel(3, points_order="random", returns="point_difference"),
+        False,
     ),
-    "turn_based_simultaneous_game(game=goofspiel(num_cards=4,points_order=ascending,returns_type=total_points,"
-    "imp_info=true))": lambda: goofspiel(4, points_order="ascending", returns="total_points", hidden_bids=True),
-    "turn_based_simultaneous_game(game=goofspiel(num_cards=3,players=3,points_order=descending))": (
-        lambda: goofspiel(3, num_players=3)
+    (
+        "goofspiel(num_cards=4,points_order=ascending,returns_type=total_points,imp_info=true)",
+        lambda: goofspiel(4, points_order="ascending", returns="total_points", hidden_bids=True),
+        False,
     ),
-}
+]
 
 
 def matched_info_states(game, spiel):
@@ -235,14 +238,23 @@ def matched_info_states(game, spiel):
     return names
 
 
-@pytest.mark.parametrize("name", SPIEL)
-def test_against_open_spiel(name):
+@pytest.mark.parametrize(("name", "build", "valued"), SPIEL, ids=[name for name, _, _ in SPIEL])
+def test_against_open_spiel(name, build, valued):
     pyspiel = pytest.importorskip("pyspiel")
-    game, spiel = SPIEL[name](), pyspiel.load_game(name)
+    simultaneous = name.startswith("goofspiel")
+    game = build()
+    spiel = pyspiel.load_game(f"turn_based_simultaneous_game(game={name})" if simultaneous else name)
     names = matched_info_states(game, spiel)
     # open_spiel's players forget bids that no longer matter once both hands are known
-    forgets = name == FORGETFUL
-    assert (len(set(names.values())) < len(names)) == forgets
+    assert (len(set(names.values())) < len(names)) == (build is goofspiel)
+    zero_sum = spiel.get_type().utility == pyspiel.GameType.Utility.ZERO_SUM
+    assert zero_sum == ("total_points" not in name)
+    if valued:
+        check_values(pyspiel, game, spiel, names)
+
+
+def check_values(pyspiel, game, spiel, names):
+    """Payoffs, best responses and NashConv of random behaviour strategies."""
     rng = np.random.default_rng(0)
     tables, policy = [np.zeros(mask.shape) for mask in game.masks], {}
     for (i, state), text in names.items():
@@ -255,10 +267,7 @@ def test_against_open_spiel(name):
     for player in range(game.num_players):
         theirs = pyspiel.TabularBestResponse(spiel, player, policy).value_from_state(root)
         assert float(values[player]) == pytest.approx(theirs, abs=2e-5)
-    zero_sum = spiel.get_type().utility == pyspiel.GameType.Utility.ZERO_SUM
-    assert zero_sum == ("total_points" not in name)
-    if zero_sum:
-        assert float(gap) == pytest.approx(pyspiel.nash_conv(spiel, policy, True), abs=4e-5)
+    assert float(gap) == pytest.approx(pyspiel.nash_conv(spiel, policy, True), abs=4e-5)
 
 
 def two_moves(sees):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmarl.games.extensive_metrics import extensive_deviation_gains, extensive_nash_conv
+from jaxmarl.games.extensive_metrics import extensive_best_response, extensive_nash_conv
 from jaxmarl.games.extensive_zoo import goofspiel, kuhn_poker, leduc_poker
 from jaxmarl.solvers.psro import Psro, PsroSettings
 from jaxmarl.solvers.psro.extensive import ExtensivePsro
@@ -33,10 +33,15 @@ def test_double_oracle_solves_kuhn_poker(double_oracle):
 
 
 def test_certificates_are_of_the_equivalent_behaviour_strategies(kuhn, double_oracle):
-    policies = kuhn.mixed_policies(double_oracle.populations, double_oracle.mixtures)
-    assert float(extensive_nash_conv(kuhn.game, policies)) == pytest.approx(0, abs=1e-5)
-    first, second = (population[1] for population in double_oracle.populations)
-    payoffs = kuhn.payoffs((first, second))
+    @jax.jit
+    def recomputed(populations, mixtures):
+        policies = kuhn.mixed_policies(populations, mixtures)
+        profile = (populations[0][1], populations[1][1])
+        return extensive_nash_conv(kuhn.game, policies), kuhn.payoffs(policies), kuhn.payoffs(profile)
+
+    gap, value, payoffs = recomputed(double_oracle.populations, double_oracle.mixtures)
+    assert float(gap) == pytest.approx(0, abs=1e-5)
+    assert float(value[0]) == pytest.approx(-1 / 18, abs=1e-6)
     np.testing.assert_allclose(double_oracle.empirical.cells.mean[:, 1, 1], payoffs, atol=1e-6)
 
 
@@ -47,14 +52,33 @@ def test_fictitious_play_on_kuhn_poker(kuhn):
     assert rows["nash_conv"][29] == pytest.approx(0.09166667, abs=1e-6)
 
 
-def test_three_players(kuhn):
-    """A coarse correlated equilibrium: its certificate is recomputed for the mixture of each player's own policies."""
-    psro = ExtensivePsro(kuhn_poker(3))
-    state = Psro(psro, PsroSettings(capacity=4, meta_solver="uniform")).run(KEY)
-    policies = psro.mixed_policies(state.populations, state.mixtures)
-    gains = extensive_deviation_gains(psro.game, policies)
-    np.testing.assert_allclose(state.rows()["gain"][-1], gains, atol=1e-6)
-    assert float(jnp.sum(gains)) > 0
+def test_three_players_meet_independent_and_correlated_mixtures():
+    psro, seat = ExtensivePsro(kuhn_poker(3)), 1
+    rng = np.random.default_rng(0)
+    populations = tuple(jnp.asarray(rng.dirichlet([1, 1], (2, size)), jnp.float32) for size in (16, 16, 16))
+    weights = np.array([[0.3, 0.7], [0.5, 0.5], [0.6, 0.4]], np.float32)
+
+    @jax.jit
+    def respond(others):
+        response = psro.best_response(seat, populations, others, KEY)
+        return response, psro.payoff_row(seat, response, populations, KEY).mean
+
+    @jax.jit
+    def reference(weights, response):
+        policies = psro.mixed_policies(populations, weights)
+        first = (populations[0][0], response, populations[2][1])
+        return extensive_best_response(psro.game, seat, policies)[1], psro.payoffs(first)
+
+    response, row = respond(np.outer(weights[0], weights[2]))
+    value, payoffs = reference(weights, response)
+    assert float(np.sum(np.outer(weights[0], weights[2]) * row[seat])) == pytest.approx(float(value), abs=1e-6)
+    np.testing.assert_allclose(row[:, 0, 1], payoffs, atol=1e-6)
+    # those who move together cannot be told apart by marginals, nor answered as well as if they could be
+    correlated = np.diag([0.5, 0.5]).astype(np.float32)
+    best = float(np.sum(correlated * respond(correlated)[1][seat]))
+    assert best >= float(np.sum(correlated * row[seat])) - 1e-6
+    known = [float(respond(np.diag(np.eye(2, dtype=np.float32)[k]))[1][seat, k, k]) for k in range(2)]
+    assert best <= np.mean(known) + 1e-6
 
 
 @pytest.mark.slow
