@@ -2,7 +2,7 @@
 
 With perfect recall a player's own moves on the way to a node are told by the last of them, its *sequence* (Koller,
 Megiddo and von Stengel 1996). The weight of a sequence, the product of the own probabilities on it, is all that a node
-needs to know of a policy: reach probabilities are products of three look-ups, and nothing walks the tree.
+needs to know of a policy: reach probabilities are products of one look-up a player, and nothing walks the tree.
 
 Axes: `n` players, `T` nodes, `Z` terminal nodes, `I_i` information states and `A_i` actions of player i. A *policy* of
 player i is a behaviour strategy `[I_i, A_i]`, rows of which are distributions over legal actions.
