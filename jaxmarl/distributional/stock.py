@@ -39,27 +39,27 @@ class Utility(NamedTuple):
 
 def linear() -> Utility:
     """`x`: the mean."""
-    return Utility(lambda x: x, 1, 1, (1, 1))
+    return Utility(lambda x: x, 1.0, 1.0, (1.0, 1.0))
 
 
 def shortfall() -> Utility:
     """`min(x, 0)`: minus what is missing to 0; with it the lower tail is controlled (`solve_cvar`)."""
-    return Utility(lambda x: jnp.minimum(x, 0), 1, 1, (1, 0))
+    return Utility(lambda x: jnp.minimum(x, 0), 1.0, 1.0, (1.0, 0.0))
 
 
 def surplus() -> Utility:
     """`max(x, 0)`; with it the upper tail is controlled."""
-    return Utility(lambda x: jnp.maximum(x, 0), 1, 1, (0, 1))
+    return Utility(lambda x: jnp.maximum(x, 0), 1.0, 1.0, (0.0, 1.0))
 
 
 def distance() -> Utility:
     """`-|x|`: homeostasis; started at stock `-target`, the return is steered to the target."""
-    return Utility(lambda x: -jnp.abs(x), 1, 1, (1, -1))
+    return Utility(lambda x: -jnp.abs(x), 1.0, 1.0, (1.0, -1.0))
 
 
 def squared_distance() -> Utility:
     """`-x^2`: as `distance`; not Lipschitz, so that errors are not bounded without a horizon."""
-    return Utility(lambda x: -(x**2), 2)
+    return Utility(lambda x: -(x**2), 2.0)
 
 
 def reaching() -> Utility:
@@ -67,7 +67,7 @@ def reaching() -> Utility:
 
     Without horizon, iteration may never notice that a sum converges to the goal: it finds 0 where 1 is true.
     """
-    return Utility(lambda x: (x >= 0).astype(x.dtype), 0)
+    return Utility(lambda x: (x >= 0).astype(x.dtype), 0.0)
 
 
 def exponential(aversion: float | int) -> Utility:
@@ -307,7 +307,7 @@ def _tables(mdp: TabularMDP, utility: Utility, stocks: Array) -> _Tables:
     if utility.degree is None and not isinstance(mdp.discount, jax.core.Tracer):
         require(float(mdp.discount) == 1, "discount", float(mdp.discount), "1 for a utility that has no degree")
     following, low, share, beyond = _places(mdp, stocks, *utility.slopes)
-    return _Tables(low, share, beyond, utility.function(following), mdp.discount ** (utility.degree or 0))
+    return _Tables(low, share, beyond, utility.function(following), mdp.discount ** (utility.degree or 0.0))
 
 
 @jax.jit

@@ -222,34 +222,33 @@ def test_indifference_prices_of_a_call_in_an_incomplete_market():
     np.testing.assert_allclose(values[:, 1] - values[:, 0], [5.20959827, 5.54841637, 5.93611029], atol=5e-8)
 
 
+def best_hedge(aversion, sold):
+    """Wealth at the two nodes after the first of three steps, each up or down by a tenth, and the first holding."""
+    values = -sold * np.maximum(100 * 1.1 ** np.arange(4) * 0.9 ** (3 - np.arange(4)) - 100, 0)
+    for step in (2, 1, 0):
+        price = 100 * 1.1 ** np.arange(step + 1) * 0.9 ** (step - np.arange(step + 1))
+        delta = -np.diff(values) / (0.2 * price)
+        hedge = delta + np.log(1.5) / (aversion * price * 0.2)  # log-odds of 0.6 over those of the fair 0.5
+        after = values
+        wealth = np.stack([after[1:] + hedge * price * 0.1, after[:-1] - hedge * price * 0.1], -1)
+        values = -np.log(np.exp(-aversion * wealth) @ [0.6, 0.4]) / aversion
+    return after[::-1], hedge[0]
+
+
 @jax.jit
-def complete_market(aversion):
-    """Three steps up or down by a tenth: certainty equivalent of the best hedge, at every step a two-point law."""
-    chances, moves = jnp.array([0.6, 0.4]), jnp.array([0.1, -0.1])
-
-    def root(sold):
-        ups = jnp.arange(4.0)
-        values = -sold * jnp.maximum(100 * 1.1**ups * 0.9 ** (3 - ups) - 100, 0)
-        for step in (2, 1, 0):
-            ups = jnp.arange(step + 1.0)
-            price = 100 * 1.1**ups * 0.9 ** (step - ups)
-            after = jnp.stack([values[1:], values[:-1]], -1)
-            delta = (after[:, 1] - after[:, 0]) / (0.2 * price)
-            hedge = delta + jnp.log(1.5) / (aversion * price * 0.2)  # log-odds of 0.6 over those of the fair 0.5
-            wealth = after + (hedge * price)[:, None] * moves
-            values = risk.entropic(Law(wealth, jnp.broadcast_to(chances, wealth.shape)), aversion)
-        slope = jax.grad(lambda h: risk.entropic(Law(after[0] + h * 100 * moves, chances), aversion))(hedge[0])
-        return values[0], hedge[0], slope
-
-    return root(0.0), root(1.0)
+@jax.value_and_grad
+def after_one_step(hedge, following):
+    return risk.entropic(Law(following + hedge * jnp.array([10.0, -10]), jnp.array([0.6, 0.4])), 0.05)
 
 
 def test_prices_of_a_call_in_a_complete_market():
     with jax.enable_x64(True):
-        (without, _, _), (short, hedge, slope) = complete_market(jnp.asarray(0.05))
+        (after, own), (claimed, hedge) = best_hedge(0.05, 0.0), best_hedge(0.05, 1.0)
+        without, _ = after_one_step(own, jnp.asarray(after))
+        short, slope = after_one_step(hedge, jnp.asarray(claimed))
     divergence = 0.5 * np.log(0.5 / 0.6) + 0.5 * np.log(0.5 / 0.4)
-    np.testing.assert_allclose([without, 3 * divergence / 0.05], 1.22465984, atol=5e-9)
-    np.testing.assert_allclose([short, without - short], [-6.25034016, 7.475], atol=5e-9)
+    np.testing.assert_allclose([float(without), 3 * divergence / 0.05], 1.22465984, atol=5e-9)
+    np.testing.assert_allclose([float(short), float(without) - float(short)], [-6.25034016, 7.475], atol=5e-9)
     np.testing.assert_allclose(hedge, 0.525 + 0.40546511, atol=5e-9)
     np.testing.assert_allclose(slope, 0, atol=1e-9)
 

@@ -23,7 +23,7 @@ from jaxmarl.distributional.evaluation import (
 )
 from jaxmarl.distributional.law import Law, mean
 from jaxmarl.distributional.mdp import mdp_from_tables, mdp_of_game, tabular_mdp
-from jaxmarl.distributional.metrics import cramer, wasserstein
+from jaxmarl.distributional.metrics import wasserstein
 from jaxmarl.distributional.quantile import uniform_quantile
 from jaxmarl.games.markov import MarkovGame, markov_game_from_normal_form
 from jaxmarl.games.markov_kernels import DenseKernel
@@ -42,6 +42,11 @@ def described(law):
     atoms, probs = np.asarray(law.atoms), np.asarray(law.probs)
     means = probs @ atoms
     return means, np.sum(probs * (atoms - means[..., None]) ** 2, -1)
+
+
+def on_host(function, *arguments):
+    """What a function returns, as NumPy arrays: indexing those compiles nothing."""
+    return jax.tree.map(np.asarray, function(*arguments))
 
 
 @pytest.fixture
@@ -66,8 +71,13 @@ THIRD = (1 / 3, [[-1, 0, 1], [0, 2 / 3, 0]], [[1 / 3, 1 / 3, 1 / 3], [0.5, 0.5, 
 
 
 def evaluate_coins(coin, high, num_atoms):
-    return evaluate_categorical(
-        coins(*coin), jnp.asarray(ALWAYS), jnp.asarray(np.linspace(-high, high, num_atoms)), 200, 1e-14
+    return on_host(
+        evaluate_categorical,
+        coins(*coin),
+        jnp.asarray(ALWAYS),
+        jnp.asarray(np.linspace(-high, high, num_atoms)),
+        200,
+        1e-14,
     )
 
 
@@ -84,14 +94,11 @@ def test_uniform_laws_of_fair_coins(x64, gaps):
     assert float(found.error_bound) < 1e-12
     assert int(found.sweeps) < 200
 
-    @jax.jit
-    def to_truth(laws):
-        truth = uniform_quantile((jnp.arange(2000) + 0.5) / 1000)
-        first = Law(laws.atoms, laws.probs[0])
-        return wasserstein(first, truth), cramer(first, truth)
-
     if gaps == 2:
-        np.testing.assert_allclose(to_truth(found.law), [0.25, 0.2041241], atol=2e-5)  # 1/(2(K-1)), 1/(√6(K-1))
+        points = (np.arange(100_000) + 0.5) / 50_000  # of U[0, 2]
+        apart = np.cumsum(found.law.probs[0])[2 + points.astype(int)] - points / 2
+        distances = [2 * np.abs(apart).mean(), np.sqrt(2 * (apart**2).mean())]
+        np.testing.assert_allclose(distances, [0.25, 0.2041241], atol=1e-7)  # 1/(2(K-1)), 1/(√6(K-1))
     else:
         np.testing.assert_allclose(tails(found.law)[:, 1], -2 + 2 * np.array([0.1, 0.25, 0.5]), atol=4 / 40)
 
@@ -99,7 +106,7 @@ def test_uniform_laws_of_fair_coins(x64, gaps):
 def test_uniform_and_cantor_laws_of_discount_a_third(x64):
     found = evaluate_coins(THIRD, 1.5, 41)
     means, spreads = described(found.law)
-    exact = statistics(coins(*THIRD), jnp.asarray(ALWAYS))
+    exact = on_host(statistics, coins(*THIRD), jnp.asarray(ALWAYS))
     np.testing.assert_allclose(exact.mean, [0, 0.5], atol=1e-12)
     np.testing.assert_allclose(exact.variance, [3 / 4, 1 / 8], atol=1e-12)
     np.testing.assert_allclose(exact.skewness, 0, atol=1e-12)
@@ -117,7 +124,7 @@ def test_moments_of_any_reward_law(x64):
 
 @pytest.mark.parametrize(("tie", "start"), [("mid", 1), ("left", 0)])
 def test_quantile_fixed_point_depends_on_ties(x64, tie, start):
-    found = evaluate_quantile(coins(*HALF), jnp.asarray(ALWAYS), 8, 200, 1e-13, tie)
+    found = on_host(evaluate_quantile, coins(*HALF), jnp.asarray(ALWAYS), 8, 200, 1e-13, tie)
     np.testing.assert_allclose(found.law.values[0], (2 * np.arange(8) + start) / 8, atol=1e-12)
     assert float(found.error_bound) < 1e-12
 
@@ -125,7 +132,7 @@ def test_quantile_fixed_point_depends_on_ties(x64, tie, start):
 def test_lifetime_before_death_is_geometric(x64):
     ends, certain = [True, False, False], [[[0.7, 0.3, 0]], [[0.5, 0.3, 0.2]]]
     mdp = tabular_mdp(certain, [[[1, 0, 0]], [[1, 0, 2]]], np.arange(2)[:, None, None], ends)
-    found = evaluate_categorical(mdp, jnp.asarray(ALWAYS), jnp.asarray(np.arange(41.0)), 200, 1e-14)
+    found = on_host(evaluate_categorical, mdp, jnp.asarray(ALWAYS), jnp.asarray(np.arange(41.0)), 200, 1e-14)
     np.testing.assert_allclose(found.law.probs[0, :40], 0.3 * 0.7 ** np.arange(40), atol=1e-12)
     np.testing.assert_allclose(found.law.probs[0, 40], 0.7**40, atol=1e-12)
     np.testing.assert_allclose(found.law.probs[1, :3], [0.3, 0.15, 0.075 + 0.2], atol=1e-12)
@@ -142,8 +149,8 @@ SPREADS = {
 
 @pytest.mark.parametrize("num_atoms", [51, *(pytest.param(size, marks=pytest.mark.slow) for size in (201, 801))])
 def test_categorical_laws_of_three_states(x64, num_atoms):
-    found = evaluate_categorical(
-        three_states(), jnp.asarray(ONLY), jnp.asarray(np.linspace(-5, 20, num_atoms)), 800, 1e-12
+    found = on_host(
+        evaluate_categorical, three_states(), jnp.asarray(ONLY), jnp.asarray(np.linspace(-5, 20, num_atoms)), 800, 1e-12
     )
     means, spreads = described(found.law)
     # -5 to 20 holds every return
@@ -153,7 +160,9 @@ def test_categorical_laws_of_three_states(x64, num_atoms):
 
 @pytest.mark.slow
 def test_tails_of_three_states_on_a_fine_grid(x64):
-    found = evaluate_categorical(three_states(), jnp.asarray(ONLY), jnp.asarray(np.linspace(-5, 20, 5001)), 400, 1e-9)
+    found = on_host(
+        evaluate_categorical, three_states(), jnp.asarray(ONLY), jnp.asarray(np.linspace(-5, 20, 5001)), 400, 1e-9
+    )
     expected = [[2.64915, 0.59124, 3.94353], [4.01005, 1.94755, 5.36966], [5.37840, 3.35498, 6.79588]]
     np.testing.assert_allclose(tails(found.law), expected, atol=6e-6)
 
@@ -169,7 +178,7 @@ def test_moments_of_three_states(x64):
     [(11, 1.26759), *(pytest.param(*row, marks=pytest.mark.slow) for row in ((51, 0.25268), (201, 0.06772)))],
 )
 def test_quantile_laws_of_three_states_are_biased_like_one_over_n(x64, size, error):
-    found = evaluate_quantile(three_states(), jnp.asarray(ONLY), size, 300, 0.0, "left")
+    found = on_host(evaluate_quantile, three_states(), jnp.asarray(ONLY), size, 300, 0.0, "left")
     np.testing.assert_allclose(np.abs(found.law.values.mean(1) - EXACT[0]).max(), error, atol=6e-6)
     if size == 11:  # the lowest quantile only ever sees its own loop: r / (1 - γ)
         np.testing.assert_allclose(found.law.values[1].min(), -5, atol=1e-9)
@@ -178,36 +187,30 @@ def test_quantile_laws_of_three_states_are_biased_like_one_over_n(x64, size, err
 def test_backups_contract(x64):
     mdp, policy = three_states(), jnp.asarray(ONLY)
     rng = np.random.default_rng(0)
-    pairs = rng.dirichlet(np.ones(11), (40, 2, 3))
-    values = np.sort(rng.normal(5, 5, (40, 2, 3, 11)))
-    atoms = jnp.linspace(-5, 20, 11)
+    atoms = np.linspace(-5, 20, 11)
+    probs, values = rng.dirichlet(np.ones(11), (200, 2, 3)), np.sort(rng.normal(5, 5, (200, 2, 3, 11)))
 
-    @jax.jit
-    def ratios(pairs, values):
-        def one(pair, value):
-            laws = [Categorical(atoms, probs).law() for probs in pair]
-            exact = [bellman_operator(mdp, policy)(law).law() for law in laws]
-            projected = [Categorical(atoms, categorical_operator(mdp, policy, atoms)(probs)) for probs in pair]
-            quantiles = [uniform_quantile(v) for v in value]
-            moved = [uniform_quantile(quantile_operator(mdp, policy)(v)) for v in value]
+    def backups(p, v):
+        exact = bellman_operator(mdp, policy)(Categorical(jnp.asarray(atoms), p).law())
+        return exact, categorical_operator(mdp, policy, jnp.asarray(atoms))(p), quantile_operator(mdp, policy)(v)
 
-            def ratio(distance, after, before):
-                return jnp.max(distance(*after)) / jnp.max(distance(*before))
+    batched = jax.jit(jax.vmap(jax.vmap(backups)))
+    exact, projected, quantiles = on_host(batched, jnp.asarray(probs), jnp.asarray(values))
 
-            return {
-                "w2": ratio(lambda a, b: wasserstein(a, b, 2), exact, laws),
-                "l2": ratio(cramer, exact, laws),
-                "projected w1": ratio(wasserstein, projected, laws),
-                "projected l2": ratio(cramer, projected, laws),
-                "quantile w_inf": ratio(lambda a, b: wasserstein(a, b, np.inf), moved, quantiles),
-            }
+    def apart(points, mass):  # W1 and l2 of pairs with one support, the larger over states
+        differences = np.cumsum(mass[:, 0] - mass[:, 1], -1)[..., :-1] * (np.diff(points) > 1e-12)
+        gaps = np.diff(points)
+        return np.sum(np.abs(differences) * gaps, -1).max(-1), np.sqrt(np.sum(differences**2 * gaps, -1)).max(-1)
 
-        return jax.vmap(one)(pairs, values)
-
-    found = {name: float(np.max(row)) for name, row in ratios(jnp.asarray(pairs), jnp.asarray(values)).items()}
-    for name, largest in found.items():
-        assert largest <= (0.9**0.5 if name.endswith("l2") else 0.9) + 1e-9, (name, largest)
-    assert found["projected l2"] < 0.9**0.5 < 0.95
+    order = np.argsort(exact.atoms, -1)
+    ordered = np.take_along_axis(exact.atoms, order, -1)[:, 0], np.take_along_axis(exact.weights, order, -1)
+    (w1, l2), before, after = apart(*ordered), apart(atoms, probs), apart(atoms, projected)
+    assert (w1 / before[0]).max() <= 0.9
+    assert (l2 / before[1]).max() <= 0.9**0.5
+    assert (after[0] / before[0]).max() <= 0.9
+    assert 0.6 < (after[1] / before[1]).max() <= 0.9**0.5
+    moved = np.abs(quantiles[:, 0] - quantiles[:, 1]).max((1, 2))
+    assert (moved / np.abs(values[:, 0] - values[:, 1]).max((1, 2))).max() <= 0.9 + 1e-12
 
 
 def test_greedy_backups_of_laws_expand(x64):
@@ -297,7 +300,7 @@ def test_returns_of_a_markov_game(x64):
 @pytest.mark.slow
 def test_tails_of_a_markov_game_on_a_fine_grid(x64):
     game, policies = two_state_game()
-    found = game_laws_categorical(game, policies, jnp.asarray(np.linspace(-5, 15, 4001)), 200, 1e-8)
+    found = on_host(game_laws_categorical, game, policies, jnp.asarray(np.linspace(-5, 15, 4001)), 200, 1e-8)
     worst = tails(Categorical(found.law.atoms[0], found.law.probs))[:2]
     expected = [[[-0.42383, 0.89400], [0.03306, 1.68401]], [[0.52247, 1.92572], [1.04300, 2.80696]]]
     np.testing.assert_allclose(worst, expected, atol=6e-6)
@@ -306,7 +309,7 @@ def test_tails_of_a_markov_game_on_a_fine_grid(x64):
 def test_matching_pennies_makes_both_returns_uniform(x64):
     pennies = jnp.asarray(FIRST[0])
     game = markov_game_from_normal_form(bimatrix_game(pennies, -pennies), discount=0.5)
-    found = jax.jit(lambda game: game_laws_quantile(game, game.uniform_policies(), 8, 60, 1e-13))(game)
+    found = on_host(jax.jit(lambda game: game_laws_quantile(game, game.uniform_policies(), 8, 60, 1e-13)), game)
     uniform = -2 + 4 * (np.arange(8) + 0.5) / 8
     np.testing.assert_allclose(found.law.values, np.broadcast_to(uniform, (2, 1, 8)), atol=1e-12)
 
