@@ -90,18 +90,20 @@ from jaxmarl.distributional.stock import (
     CVaRSolution,
     PolicyIterations,
     StockSolution,
-    Utility,
     cvar_from_solution,
+    solve_cvar,
+    stock_laws,
+    stock_policy_iteration,
+    stock_value_iteration,
+)
+from jaxmarl.distributional.utility import (
+    Utility,
     distance,
     exponential,
     linear,
     reaching,
     shortfall,
-    solve_cvar,
     squared_distance,
-    stock_laws,
-    stock_policy_iteration,
-    stock_value_iteration,
     surplus,
 )
 

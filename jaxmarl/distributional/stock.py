@@ -6,7 +6,6 @@ known up to a power of the discount at every step. Maximising `E f(c + G)` then 
 Pires et al. 2025, "Optimizing return distributions with distributional dynamic programming").
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,65 +18,7 @@ from jaxmarl.core.checks import require, require_int
 from jaxmarl.distributional.categorical import Categorical, interpolation, scatter_projection, two_hot
 from jaxmarl.distributional.law import level_slack
 from jaxmarl.distributional.mdp import TabularMDP
-
-
-class Utility(NamedTuple):
-    """A function of `c + G` whose expectation is maximised.
-
-    Attributes:
-        function: f, elementwise.
-        degree: p with `f(k x) = k^p f(x)` for k > 0; only undiscounted processes may do without (None).
-        lipschitz: a bound on |f'|; None where there is none, and then there is no bound on errors either.
-        slopes: f' at minus and plus infinity, by which values go on beyond a grid of stocks.
-    """
-
-    function: Callable[[Array], Array]
-    degree: float | None = None
-    lipschitz: float | None = None
-    slopes: tuple[float, float] = (0.0, 0.0)
-
-
-def linear() -> Utility:
-    """`x`: the mean."""
-    return Utility(lambda x: x, 1.0, 1.0, (1.0, 1.0))
-
-
-def shortfall() -> Utility:
-    """`min(x, 0)`: minus what is missing to 0; with it the lower tail is controlled (`solve_cvar`)."""
-    return Utility(lambda x: jnp.minimum(x, 0), 1.0, 1.0, (1.0, 0.0))
-
-
-def surplus() -> Utility:
-    """`max(x, 0)`; with it the upper tail is controlled."""
-    return Utility(lambda x: jnp.maximum(x, 0), 1.0, 1.0, (0.0, 1.0))
-
-
-def distance() -> Utility:
-    """`-|x|`: homeostasis; started at stock `-target`, the return is steered to the target."""
-    return Utility(lambda x: -jnp.abs(x), 1.0, 1.0, (1.0, -1.0))
-
-
-def squared_distance() -> Utility:
-    """`-x^2`: as `distance`; not Lipschitz, so that errors are not bounded without a horizon."""
-    return Utility(lambda x: -(x**2), 2.0)
-
-
-def reaching() -> Utility:
-    """`1{x >= 0}`: the probability that the return is at least minus the stock. Finite horizons only.
-
-    Without horizon, iteration may never notice that a sum converges to the goal: it finds 0 where 1 is true.
-    """
-    return Utility(lambda x: (x >= 0).astype(x.dtype), 0.0)
-
-
-def exponential(aversion: float | int) -> Utility:
-    """`-exp(-a x)`, undiscounted processes only: the certainty equivalent is `-log(-value) / a` at stock 0.
-
-    Raises:
-        ValueError: an aversion that is not positive.
-    """
-    require(aversion > 0, "aversion", aversion, "positive")
-    return Utility(lambda x: -jnp.exp(-aversion * x))
+from jaxmarl.distributional.utility import Utility, shortfall, surplus
 
 
 class StockSolution(NamedTuple):
@@ -95,18 +36,18 @@ class StockSolution(NamedTuple):
     policy: Int[Array, "*steps num_states num_stocks"]
     error_bound: Float[Array, ""]
 
-    def first(self) -> Float[Array, "num_states num_stocks"]:
+    def first(self) -> Float[Array | np.ndarray, "num_states num_stocks"]:
         """Values before the first step."""
         return self.values[0] if self.values.ndim == 3 else self.values
 
     def value(self, state: int, stock: Any) -> Float[Array, ""]:
         """Value before the first step, by interpolation; stocks outside the grid count as its ends."""
-        return _read(self.first(), self.stocks, state, jnp.asarray(stock, self.stocks.dtype))
+        return _read(self.first(), self.stocks, state, stock)
 
 
 @jax.jit
-def _read(values: Array, stocks: Array, state: Any, stock: Array) -> Array:
-    low, share = interpolation(stock, stocks)
+def _read(values: Any, stocks: Any, state: Any, stock: Any) -> Array:
+    low, share = interpolation(jnp.asarray(stock, stocks.dtype), stocks)
     row = values[state]
     return (1 - share) * row[low] + share * row[low + 1]
 
@@ -147,9 +88,9 @@ def stock_value_iteration(
         keep_steps: whether values and actions of every step are kept, or those of the first only.
 
     Returns:
-        The solution; its bound for a discounted process is
-        `lipschitz (discount^n max E|reward| / (1 - discount) + interpolation errors)`, and counts interpolation alone
-        if every episode ends within the steps.
+        The solution. Its bound is `lipschitz * (discount^n max E|reward| / (1 - discount) + interpolation errors)`,
+        on the optimum without horizon; undiscounted, every episode must end within the steps, and interpolation alone
+        counts.
 
     Raises:
         ValueError: a discounted process with a utility of no degree, a grid that is not increasing, no steps.
@@ -190,8 +131,8 @@ def stock_policy_iteration(
         first_policy: `[S, C]`; None is action 0 everywhere.
 
     Returns:
-        The last policy, its values, and those of all before it. The error bound is that of `num_sweeps` sweeps for the
-        *policy's* own values; the gap to the optimum is seen from one more step of `stock_value_iteration`.
+        The last policy, its values, and those of all before it. The error bound is on the values of that *policy*,
+        evaluated by `num_sweeps` sweeps, not on the gap to the optimum: compare with `stock_value_iteration`.
     """
     require_int("num_sweeps", num_sweeps, 1)
     require_int("num_iterations", num_iterations, 1)
@@ -256,14 +197,13 @@ def cvar_from_solution(solution: StockSolution, level: Any, state: int, tail: st
     """`solve_cvar` at another level or state, from the solution of `shortfall` (or `surplus`, for the upper tail)."""
     if not isinstance(level, jax.Array):
         require(0 < float(level) <= 1, "level", level, "in (0, 1]")
-    upper = jnp.asarray(tail == "upper")
-    value, stock, bound = _outer(solution.stocks, solution.first(), solution.error_bound, level, state, upper)
+    value, stock, bound = _outer(solution.stocks, solution.first(), solution.error_bound, level, state, tail == "upper")
     return CVaRSolution(value, stock, solution, bound)
 
 
 @jax.jit
 def _outer(
-    stocks: Array, values: Array, error_bound: Array, level: Any, state: Any, upper: Array
+    stocks: Any, values: Any, error_bound: Any, level: Any, state: Any, upper: Any
 ) -> tuple[Array, Array, Array]:
     objective = -stocks + values[state] / level
     best = first_best(jnp.where(upper, -objective, objective))

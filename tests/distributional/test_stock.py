@@ -13,17 +13,19 @@ from jaxmarl.distributional.law import Law, mean, variance
 from jaxmarl.distributional.mdp import tabular_mdp
 from jaxmarl.distributional.stock import (
     cvar_from_solution,
-    distance,
-    exponential,
     first_best,
-    linear,
-    reaching,
-    shortfall,
     solve_cvar,
-    squared_distance,
     stock_laws,
     stock_policy_iteration,
     stock_value_iteration,
+)
+from jaxmarl.distributional.utility import (
+    distance,
+    exponential,
+    linear,
+    reaching,
+    shortfall,
+    squared_distance,
     surplus,
 )
 
@@ -167,7 +169,7 @@ def summary(law):
 
 def law_from(solution, stock, slip=0.05):
     """Law of the return when the solution's policy is followed from the start with a first stock."""
-    laws = stock_laws(cliff(slip), solution.policy, solution.stocks, jnp.asarray(RETURNS.astype(float)))
+    laws = stock_laws(cliff(slip), *map(jnp.asarray, (solution.policy, STOCKS, RETURNS.astype(float))))
     return Categorical(laws.atoms, np.asarray(laws.probs)[START, np.searchsorted(STOCKS, stock)])
 
 
@@ -223,7 +225,7 @@ TAILS = {  # level: value, first stock, mean of the law, where known
 
 def test_tails_on_the_cliff_and_of_the_executed_laws(solved):
     solution = solved(shortfall)
-    laws = stock_laws(cliff(), solution.policy, solution.stocks, jnp.asarray(RETURNS.astype(float)))
+    laws = stock_laws(cliff(), *map(jnp.asarray, (solution.policy, STOCKS, RETURNS.astype(float))))
     for index, (level, (value, stock, average)) in enumerate(TAILS.items()):
         found = cvar_from_solution(solution, level, START)
         np.testing.assert_allclose(found.value, value, atol=5e-9, err_msg=str(level))
