@@ -33,7 +33,8 @@ def psro(
     """Grows populations by responses to their own mixture (PSRO); prints certificates at every iteration.
 
     Args:
-        game: a game of the zoo or a file of payoffs (see `jaxmarl solve`), or an environment (see `jaxmarl envs`).
+        game: a game of the zoo or a file of payoffs (see `jaxmarl solve`), kuhn_poker, leduc_poker or goofspiel, or an
+            environment (see `jaxmarl envs`).
         meta: meta-solver that mixes the population: nash, uniform, prd, alpharank, mgcce, mgce, or any solver.
         oracle: exact (games) or ppo (environments; fresh networks, trained on episodes against the mixture).
         iterations: most iterations (default: as many as the largest number of actions; 8 in environments).
@@ -138,8 +139,11 @@ def _game(
     if not environment:
         require(oracle != "ppo", "oracle", oracle, f"exact for {name}, which is no environment")
         require(not ppo_words, "ppo", list(ppo_words), "left out with exact responses")
-        from jaxmarl.solvers.psro import NormalFormPsro
+        from jaxmarl.games.extensive_zoo import list_extensive_games, make_extensive_game
+        from jaxmarl.solvers.psro import ExtensivePsro, NormalFormPsro
 
+        if name in list_extensive_games():
+            return True, ExtensivePsro(make_extensive_game(name, **assignments("game", fields))), 30
         require(not (is_file and fields), "game", list(fields), f"left out for {name}, which is a file")
         array = load_game(name) if is_file else make_game(name, **assignments("game", fields))
         return True, NormalFormPsro(array), max(array.num_actions)

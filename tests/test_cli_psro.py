@@ -34,6 +34,11 @@ def test_a_file_of_payoffs_to_its_equilibrium(tmp_path, capsys):
     assert call(str(file), "--meta", "nash_lp", "--run", str(run), "--resume") == 0
 
 
+def test_poker_is_solved(capsys):
+    assert call("kuhn_poker", "--iterations", "12") == 0
+    assert "no response gains anything more" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_an_environment_with_ppo(capsys):
     options = ("--game", "num_throws=2", "--iterations", "2", "--updates", "3", "--episodes", "20", "--ppo", "hidden=8")
