@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxmarl.core.checks import require, require_int
 from jaxmarl.distributional.categorical import Categorical, interpolation, scatter_projection, two_hot
@@ -29,12 +29,15 @@ class StockSolution(NamedTuple):
         values: `[T + 1, S, C]`, `max E f(c + G)` with t steps done of T; with `keep_steps=False`, `[S, C]` for all T.
         policy: `[T, S, C]`, or `[S, C]`: actions, the lowest index among equals.
         error_bound: on `|values - optimum|` at the first step; infinite where none is known.
+        lattice: whether the process is undiscounted, and every reward and every stock a multiple of one gap: then a
+            best first stock is on the grid.
     """
 
     stocks: Float[Array, " num_stocks"]
     values: Float[Array, "*steps num_states num_stocks"]
     policy: Int[Array, "*steps num_states num_stocks"]
     error_bound: Float[Array, ""]
+    lattice: Bool[Array, ""]
 
     def first(self) -> Float[Array | np.ndarray, "num_states num_stocks"]:
         """Values before the first step."""
@@ -100,7 +103,7 @@ def stock_value_iteration(
     start = jnp.broadcast_to(utility.function(stocks), (mdp.num_states, stocks.size))
     values, policy = _optimise(mdp, tables, start, num_steps, keep_steps)
     bound = _error_bound(mdp, utility, stocks, tables, num_steps)
-    return StockSolution(stocks, values, policy, bound)
+    return StockSolution(stocks, values, policy, bound, _is_lattice(mdp, stocks))
 
 
 class PolicyIterations(NamedTuple):
@@ -142,7 +145,7 @@ def stock_policy_iteration(
     policy = jnp.zeros(shape, jnp.int32) if first_policy is None else first_policy
     trace, policy = _improve(mdp, tables, start, policy, num_sweeps, num_iterations)
     bound = _error_bound(mdp, utility, stocks, tables, num_sweeps)
-    return PolicyIterations(StockSolution(stocks, trace[-1], policy, bound), trace)
+    return PolicyIterations(StockSolution(stocks, trace[-1], policy, bound, _is_lattice(mdp, stocks)), trace)
 
 
 class CVaRSolution(NamedTuple):
@@ -197,20 +200,19 @@ def cvar_from_solution(solution: StockSolution, level: Any, state: int, tail: st
     """`solve_cvar` at another level or state, from the solution of `shortfall` (or `surplus`, for the upper tail)."""
     if not isinstance(level, jax.Array):
         require(0 < float(level) <= 1, "level", level, "in (0, 1]")
-    value, stock, bound = _outer(solution.stocks, solution.first(), solution.error_bound, level, state, tail == "upper")
+    value, stock, finer = _outer(solution.stocks, solution.first(), solution.lattice, level, state, tail == "upper")
+    bound = solution.error_bound / level + finer
     return CVaRSolution(value, stock, solution, bound)
 
 
 @jax.jit
-def _outer(
-    stocks: Any, values: Any, error_bound: Any, level: Any, state: Any, upper: Any
-) -> tuple[Array, Array, Array]:
+def _outer(stocks: Any, values: Any, lattice: Any, level: Any, state: Any, upper: Any) -> tuple[Array, Array, Array]:
     objective = -stocks + values[state] / level
     best = first_best(jnp.where(upper, -objective, objective))
     # what the objective can gain between grid points, its slopes being in [-1, 1 / level - 1]
     finer = jnp.max(jnp.diff(stocks)) * (1 - level)
-    finer = jnp.where(upper | (error_bound > 0), finer, 0)  # on a lattice kinks are grid points
-    return objective[best], stocks[best], error_bound / level + finer
+    finer = jnp.where(lattice & ~jnp.asarray(upper), 0, finer)  # kinks of a policy's shortfall are minus its returns
+    return objective[best], stocks[best], finer
 
 
 def stock_laws(
@@ -333,6 +335,14 @@ def _error_bound(mdp: TabularMDP, utility: Utility, stocks: Array, tables: _Tabl
     if utility.lipschitz is None:
         return jnp.asarray(jnp.inf, stocks.dtype)
     return utility.lipschitz * _distance_bound(mdp, stocks, tables, num_steps)
+
+
+@jax.jit
+def _is_lattice(mdp: TabularMDP, stocks: Array) -> Bool[Array, ""]:
+    gaps = jnp.diff(stocks)
+    even = jnp.max(jnp.abs(gaps - gaps[0])) < 1e-4 * gaps[0]
+    amounts = jnp.append(jnp.where(mdp.probabilities > 0, mdp.rewards, 0), stocks[0]) / gaps[0]
+    return (mdp.discount == 1) & even & jnp.all(jnp.abs(amounts - jnp.round(amounts)) < 1e-3)
 
 
 @partial(jax.jit, static_argnames="num_steps")

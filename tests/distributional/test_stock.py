@@ -104,6 +104,15 @@ def test_lower_tails_of_two_steps(two_step_solutions):
     assert rows[[0, 4, 8], 3].max() == 3  # without the stock, the second step cannot know the first
 
 
+def test_a_grid_between_the_returns_says_so(two_step_solutions):
+    _, solutions = two_step_solutions
+    assert solutions["shortfall"].lattice
+    coarse = jnp.asarray(np.arange(-30 * 13, 34 * 13 + 1) / 12)
+    found = solve_cvar(two_steps().replace(rewards=two_steps().rewards + 0.05), 0.75, 0, coarse, 2)
+    assert not found.solution.lattice
+    assert 0 < 29 / 6 + 0.1 - found.value <= found.error_bound
+
+
 def test_upper_tails_of_two_steps_may_need_a_mixture(two_step_solutions):
     rows, solutions = two_step_solutions
     for level, value in ((0.1, 23), (0.5, 10.85)):
