@@ -104,6 +104,7 @@ def test_lower_tails_of_two_steps(two_step_solutions):
     assert rows[[0, 4, 8], 3].max() == 3  # without the stock, the second step cannot know the first
 
 
+@pytest.mark.slow
 def test_a_grid_between_the_returns_says_so(two_step_solutions):
     _, solutions = two_step_solutions
     assert solutions["shortfall"].lattice
