@@ -13,7 +13,8 @@ jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
-install_import_hook(["jaxmarl.core", "jaxmarl.distributional", "jaxmarl.envs", "jaxmarl.games", "jaxmarl.solvers"], "typecheck.functions_only")
+CHECKED = ("core", "distributional", "envs", "games", "solvers")
+install_import_hook([f"jaxmarl.{package}" for package in CHECKED], "typecheck.functions_only")
 
 MOST_MAPPINGS = 15_000  # of a test process; Linux allows 65530, and every compiled program takes a few
 
