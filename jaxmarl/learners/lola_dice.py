@@ -19,6 +19,7 @@ from jaxmarl.core.vector import VectorEnv
 from jaxmarl.envs.dilemmas.iterated_matrix import IteratedMatrix, IteratedMatrixParams, memory_one_policy
 from jaxmarl.games.iterated import memory_one_values
 from jaxmarl.learners.base import Learner, Metrics
+from jaxmarl.learners.opponent_shaping import magic_box
 
 Values = Callable[[Float[Array, " 5"], Float[Array, " 5"], Array], Float[Array, " 2"]]
 """(first player's logits, second's, key) -> values of both."""
@@ -106,15 +107,10 @@ def dice_values(
     """
     joint = jnp.sum(log_prob, axis=-1, keepdims=True)
     weights = jnp.asarray(discount, reward.dtype) ** jnp.arange(len(reward))[:, None, None]
-    returns = _magic_box(jnp.cumsum(joint, axis=0)) * weights * reward
+    returns = magic_box(jnp.cumsum(joint, axis=0)) * weights * reward
     # 0, with the derivative of a score that the baseline is multiplied with
-    control = (1 - _magic_box(joint)) * weights * baseline
+    control = (1 - magic_box(joint)) * weights * baseline
     return jnp.mean(jnp.sum(returns + control, axis=0), axis=0)
-
-
-def _magic_box(x: Array) -> Array:
-    """1, with the derivatives of a likelihood ratio of log probability `x`."""
-    return jnp.exp(x - jax.lax.stop_gradient(x))
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,14 +7,8 @@ import pytest
 
 from jaxmarl.envs.dilemmas import CoinGame, IteratedMatrix
 from jaxmarl.learners import over_seeds
-from jaxmarl.learners.loqa import (
-    LOQAConfig,
-    differentiable_action_values,
-    discounted_sums,
-    ipd_config,
-    loqa,
-    opponent_log_prob,
-)
+from jaxmarl.learners.loqa import LOQAConfig, ipd_config, loqa
+from jaxmarl.learners.opponent_shaping import differentiable_action_values, discounted_sums, opponent_log_prob
 
 DISCOUNT, TRACE = 0.96, 0.9
 
