@@ -9,8 +9,8 @@ BIN := $(VENV)/bin
 run: $(VENV)/.installed  ## train the quick preset against the tournament bots, evaluate it, draw the figure
 	$(BIN)/jaxmarl train rrps --preset quick
 
-test: $(VENV)/.installed-test lint  ## ruff, mypy, pytest; compiling is most of a run, so less of it is spent on fast code
-	XLA_FLAGS="$(XLA_FLAGS) --xla_backend_optimization_level=0" $(BIN)/python -m pytest
+test: $(VENV)/.installed-test lint  ## ruff, mypy, pytest
+	$(BIN)/python -m pytest
 
 test-slow: $(VENV)/.installed-test  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow --timeout 3000
