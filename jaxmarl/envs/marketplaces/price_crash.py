@@ -248,13 +248,15 @@ class PriceCrash(Environment[PriceCrashState, PriceCrashParams]):
         survives = alive & (cash >= params.overhead)
         cash = jnp.maximum(cash - jnp.where(alive, params.overhead, 0.0), 0.0)
         cash = cash * jnp.where(alive, 1 - params.cash_tax, 1.0)
+        budget = params.income * arrivals
+        left = budget - jnp.sum(revenue)
         info = {
             "prices": price,
             "alive": survives,
             "revenue": revenue,
             "sold": sold,
             "arrivals": arrivals,
-            "unmet": params.income * arrivals - jnp.sum(revenue),
+            "unmet": jnp.where(left > 1e-5 * budget, left, 0.0),  # less is rounding
             "utility": jnp.sum(ces_utility(spending / price * filled, params.elasticity)),
             "best_utility": arrivals * params.income / cost * self.num_polled ** (1 / (params.elasticity - 1)),
             "unit_cost": cost,
