@@ -33,13 +33,13 @@ from jaxmarl.envs.marketplaces import (
     fixed_markup,
     fixed_principal,
     guardian,
-    play_seated,
     quality_markup,
     random_buyer,
     stabiliser,
     undercutter,
 )
 from jaxmarl.envs.markets.simulate import simulate
+from jaxmarl.evaluation.cross_play import play_steps
 
 SYBILS = (0, 3, 6, 9)
 TRADERS = {  # who buys, and below how many of ten up-votes an identity is dropped
@@ -66,10 +66,11 @@ def crash(args: argparse.Namespace) -> list[dict[str, Any]]:
     schedule = np.repeat(np.array(list(mixes.values())), args.matches, axis=0)
     seating = Seating(env, tuple(map(Player, makers)), schedule)
     params = replace(env.default_params, lowest_cost=jnp.ones(()))
-    _, state, info = jax.jit(lambda key: play_seated(seating, params, key, lambda info: info))(
-        jax.random.key(args.seed)
+    play = jax.jit(
+        lambda key: play_steps(seating, seating.params, key, params, env.num_steps, lambda matches, reward, info: info)
     )
-    state, info = jax.tree.map(np.asarray, (state, info))
+    matches, info = jax.tree.map(np.asarray, play(jax.random.key(args.seed)))
+    state = matches.states
     rows, margin = [], env.benchmarks(params)["nash_profit"]
     for i, name in enumerate(mixes):
         at = slice(i * args.matches, (i + 1) * args.matches)
@@ -113,8 +114,14 @@ def lemons(args: argparse.Namespace) -> list[dict[str, Any]]:
     one = replace(env.default_params, honest_discount=jnp.asarray(0.1))
     params = jax.tree.map(lambda x: jnp.stack([x] * len(SYBILS)), one).replace(num_sybils=jnp.asarray(SYBILS))
     keys = jax.random.split(jax.random.key(args.seed + 1), len(SYBILS))
-    run = jax.jit(jax.vmap(lambda p, key: play_seated(seating, p, key, lambda info: info)))
-    _, _, info = jax.tree.map(np.asarray, run(params, keys))
+    run = jax.jit(
+        jax.vmap(
+            lambda p, key: play_steps(
+                seating, seating.params, key, p, env.num_steps, lambda matches, reward, info: info
+            )
+        )
+    )
+    _, info = jax.tree.map(np.asarray, run(params, keys))
     rows = []
     for i, name in enumerate(TRADERS):
         for j, sybils in enumerate(SYBILS):

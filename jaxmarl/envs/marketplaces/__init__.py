@@ -6,7 +6,6 @@ from jaxmarl.envs.marketplaces.lemon_market_traders import fixed_principal, guar
 from jaxmarl.envs.marketplaces.price_crash import PriceCrash, PriceCrashParams
 from jaxmarl.envs.marketplaces.price_crash_firms import fixed_markup, stabiliser, undercutter
 from jaxmarl.envs.marketplaces.search_businesses import dispersed_pricing, fixed_offer, quality_markup
-from jaxmarl.envs.marketplaces.simulate import play_seated
 from jaxmarl.envs.marketplaces.two_sided_search import TwoSidedSearch, TwoSidedSearchParams
 
 __all__ = [
@@ -23,7 +22,6 @@ __all__ = [
     "fixed_offer",
     "fixed_principal",
     "guardian",
-    "play_seated",
     "quality_markup",
     "random_buyer",
     "stabiliser",

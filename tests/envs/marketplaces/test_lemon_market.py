@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from jaxmarl.core.seating import Player, Seating
-from jaxmarl.envs.marketplaces import LemonMarket, fixed_principal, guardian, play_seated, random_buyer
+from jaxmarl.envs.marketplaces import LemonMarket, fixed_principal, guardian, random_buyer
+from jaxmarl.evaluation.cross_play import play_steps
 
 MATCHES = 40
 SYBILS = (0, 3, 6, 9)
@@ -23,9 +24,15 @@ def plays():
     counts = jnp.asarray(SYBILS)
     params = jax.tree.map(lambda x: jnp.stack([x] * len(SYBILS)), env.default_params).replace(num_sybils=counts)
     keys = jax.random.split(jax.random.key(1), len(SYBILS))
-    run = jax.jit(jax.vmap(lambda p, key: play_seated(seating, p, key, lambda info: info)))
-    total, _, info = jax.tree.map(np.asarray, run(params, keys))
-    return env, total, info
+    run = jax.jit(
+        jax.vmap(
+            lambda p, key: play_steps(
+                seating, seating.params, key, p, env.num_steps, lambda matches, reward, info: info
+            )
+        )
+    )
+    matches, info = jax.tree.map(np.asarray, run(params, keys))
+    return env, matches.returns, info
 
 
 def test_honest_trade_leaves_no_surplus(plays):

@@ -11,8 +11,9 @@ from scipy import stats
 import jaxmarl
 from jaxmarl.core.seating import Player, Seating
 from jaxmarl.envs.arrivals import capped_poisson, capped_poisson_mean
-from jaxmarl.envs.marketplaces import PriceCrash, fixed_markup, play_seated, stabiliser, undercutter
+from jaxmarl.envs.marketplaces import PriceCrash, fixed_markup, stabiliser, undercutter
 from jaxmarl.envs.marketplaces.price_crash import ces_spending, ces_utility, polled_firms
+from jaxmarl.evaluation.cross_play import play_steps
 
 MATCHES = 4  # of each mix of firms
 MIXES = {"markups": (1, 1, 1, 1, 1), "undercutters": (0, 0, 0, 0, 0), "stabilisers": (2, 0, 2, 0, 0)}
@@ -28,8 +29,13 @@ def plays():
     one = jnp.ones(())
     params = env.default_params.replace(lowest_cost=one, highest_cost=one, shock_step=jnp.array(SHOCK_STEP))
     both = jax.tree.map(lambda x: jnp.stack([x, x]), params).replace(shock=jnp.array([1.0, 2.0]))
-    run = jax.jit(lambda p: play_seated(seating, p, jax.random.key(0), lambda info: info))
-    total, state, info = jax.tree.map(np.asarray, jax.vmap(run)(both))
+    run = jax.jit(
+        lambda p: play_steps(
+            seating, seating.params, jax.random.key(0), p, env.num_steps, lambda matches, reward, info: info
+        )
+    )
+    matches, info = jax.tree.map(np.asarray, jax.vmap(run)(both))
+    total, state = matches.returns, matches.states
     found = {}
     for i, name in enumerate(MIXES):
         rows = slice(i * MATCHES, (i + 1) * MATCHES)
