@@ -42,7 +42,7 @@ def test_a_response_to_a_mixture_is_the_best_of_all_pure_ones(game):
     """The opponent is one of two policies for the whole episode: every deterministic policy of histories is tried."""
     rng = np.random.default_rng(0)
     psro = MarkovPsro(unroll(game))
-    history = psro.history
+    history = psro.game
     members = jnp.asarray(np.stack([rng.dirichlet(np.ones(2), history.game.num_states) for _ in range(2)]), jnp.float32)
     weights, populations = jnp.asarray([0.3, 0.7]), (jnp.zeros_like(members), members)
     # only what the own moves allow matters: 2 first moves and 2 answers at each of the 2 x 2 histories after one

@@ -6,7 +6,6 @@ the tree. `mixture_policy` turns the final mixture into the behaviour strategy t
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,48 +14,21 @@ from jaxtyping import Array, Float
 from jaxmarl.games.extensive import ExtensiveGame
 from jaxmarl.games.extensive_metrics import mixture_policy, profile_payoffs, respond_to_reach, terminal_reaches
 from jaxmarl.solvers.psro.empirical import Estimates, exact_estimates
-from jaxmarl.solvers.psro.game import ExactGame, Populations
+from jaxmarl.solvers.psro.game import PolicyGame, Populations
 
 _LETTERS = "abcdefghijkl"
 
 
 @jax.tree_util.register_pytree_node_class
 @dataclass(frozen=True, eq=False)
-class ExtensivePsro(ExactGame):
+class ExtensivePsro(PolicyGame):
     """An extensive-form game with perfect recall as a `PsroGame`; strategies are policies `[I_i, A_i]`.
 
     Attributes:
         game: any number of players.
-        zero_sum: None to ask the game's numbers, which must then be known (not traced).
     """
 
     game: ExtensiveGame
-    zero_sum: bool = None  # type: ignore[assignment]  # filled by __post_init__
-    symmetric = False
-
-    def __post_init__(self) -> None:
-        if self.zero_sum is None:
-            object.__setattr__(self, "zero_sum", self.num_players == 2 and bool(self.game.is_zero_sum()))
-
-    def tree_flatten(self) -> tuple[tuple[ExtensiveGame], bool]:
-        return (self.game,), self.zero_sum
-
-    @classmethod
-    def tree_unflatten(cls, zero_sum: bool, leaves: tuple[Any]) -> "ExtensivePsro":
-        # Transformations put placeholders in the leaves: nothing is checked here.
-        psro = object.__new__(cls)
-        object.__setattr__(psro, "game", leaves[0])
-        object.__setattr__(psro, "zero_sum", zero_sum)
-        return psro
-
-    @property
-    def num_players(self) -> int:
-        """Number of players n."""
-        return self.game.num_players
-
-    def initial_strategy(self, seat: int, key: Array) -> Float[Array, "num_info_states num_actions"]:
-        """Uniform over legal actions."""
-        return self.game.uniform_policies()[seat]
 
     def payoffs(self, profile: tuple[Array, ...]) -> Float[Array, " num_players"]:
         """Expected payoffs."""

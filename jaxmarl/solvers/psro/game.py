@@ -8,6 +8,7 @@ of strategies, not of moves.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import jax
@@ -99,6 +100,49 @@ class ExactGame:
             call = jax.vmap(call, in_axes=tuple(0 if j == axis else None for j in range(count)))
         payoffs = call(*(population for i, population in enumerate(populations) if i != seat))
         return exact_estimates(jnp.moveaxis(payoffs, -1, 0))
+
+
+@dataclass(frozen=True, eq=False)
+class PolicyGame(ExactGame):
+    """An exact game whose strategies are policies of one underlying game; a subclass registers itself as a pytree.
+
+    Attributes:
+        game: what the methods of a subclass read.
+        zero_sum: None to ask the game's numbers, which must then be known (not traced).
+    """
+
+    game: Any
+    zero_sum: bool = None  # type: ignore[assignment]  # filled by __post_init__
+    symmetric = False
+
+    def __post_init__(self) -> None:
+        if self.zero_sum is None:
+            object.__setattr__(self, "zero_sum", self.num_players == 2 and bool(self.tree.is_zero_sum()))
+
+    @property
+    def tree(self) -> Any:
+        """The game with `num_players`, `is_zero_sum()` and `uniform_policies()`."""
+        return self.game
+
+    def tree_flatten(self) -> tuple[tuple[Any], bool]:
+        return (self.game,), self.zero_sum
+
+    @classmethod
+    def tree_unflatten(cls, zero_sum: bool, leaves: tuple[Any]) -> "PolicyGame":
+        # Transformations put placeholders in the leaves: nothing is checked here.
+        psro = object.__new__(cls)
+        object.__setattr__(psro, "game", leaves[0])
+        object.__setattr__(psro, "zero_sum", zero_sum)
+        return psro
+
+    @property
+    def num_players(self) -> int:
+        """Number of players n."""
+        return self.tree.num_players
+
+    def initial_strategy(self, seat: int, key: Array) -> Float[Array, "rows num_actions"]:
+        """Uniform over legal actions."""
+        return self.tree.uniform_policies()[seat]
 
 
 def member(population: PyTree, index: Any) -> Strategy:

@@ -8,7 +8,6 @@ factor (successors x profiles) a step. Larger games are for learned oracles.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +18,7 @@ from jaxmarl.core.checks import require
 from jaxmarl.games.markov import MarkovGame
 from jaxmarl.games.markov_kernels import DenseKernel, SuccessorKernel
 from jaxmarl.games.markov_metrics import best_response, policy_values
-from jaxmarl.solvers.psro.game import ExactGame, Populations
+from jaxmarl.solvers.psro.game import PolicyGame, Populations
 
 MAX_HISTORIES = 20_000
 _LETTERS = "abcdefghijkl"
@@ -98,56 +97,34 @@ def unroll(game: MarkovGame, max_histories: int = MAX_HISTORIES) -> HistoryGame:
 
 @jax.tree_util.register_pytree_node_class
 @dataclass(frozen=True, eq=False)
-class MarkovPsro(ExactGame):
+class MarkovPsro(PolicyGame):
     """A small Markov game with a horizon as a `PsroGame`.
 
     Strategies are policies `[T, A_i]` over its T histories, and all players see states and the moves of all.
 
     Attributes:
-        history: the game, unrolled (`unroll`).
-        zero_sum: None to ask the game's numbers, which must then be known (not traced).
+        game: the game, unrolled (`unroll`).
     """
 
-    history: HistoryGame
-    zero_sum: bool = None  # type: ignore[assignment]  # filled by __post_init__
-    symmetric = False
-
-    def __post_init__(self) -> None:
-        if self.zero_sum is None:
-            object.__setattr__(self, "zero_sum", self.num_players == 2 and bool(self.history.game.is_zero_sum()))
-
-    def tree_flatten(self) -> tuple[tuple[HistoryGame], bool]:
-        return (self.history,), self.zero_sum
-
-    @classmethod
-    def tree_unflatten(cls, zero_sum: bool, leaves: tuple[Any]) -> "MarkovPsro":
-        # Transformations put placeholders in the leaves: nothing is checked here.
-        psro = object.__new__(cls)
-        object.__setattr__(psro, "history", leaves[0])
-        object.__setattr__(psro, "zero_sum", zero_sum)
-        return psro
+    game: HistoryGame
 
     @property
-    def num_players(self) -> int:
-        """Number of players n."""
-        return self.history.game.num_players
-
-    def initial_strategy(self, seat: int, key: Array) -> Float[Array, "num_histories num_actions"]:
-        """Uniform over legal actions."""
-        return self.history.game.uniform_policies()[seat]
+    def tree(self) -> MarkovGame:
+        """The game whose states are histories."""
+        return self.game.game
 
     def payoffs(self, profile: tuple[Array, ...]) -> Float[Array, " num_players"]:
         """Expected sums of (discounted) rewards."""
-        return policy_values(self.history.game, profile) @ self.history.game.initial
+        return policy_values(self.tree, profile) @ self.tree.initial
 
     def best_response(
         self, seat: int, populations: Populations, others: Float[Array, "*others"], key: Array
     ) -> Float[Array, "num_histories num_actions"]:
         """A pure best response to the mixture, by backward induction over histories."""
-        tree = self.history.game
+        tree = self.tree
         joint = self.mixed_policy(seat, populations, others)
         choices, _ = best_response(tree, joint, seat)
-        return choices[self.history.level, jnp.arange(tree.num_states)]
+        return choices[self.game.level, jnp.arange(tree.num_states)]
 
     def mixed_policy(
         self, seat: int, populations: Populations, others: Float[Array, "*others"]
@@ -156,7 +133,7 @@ class MarkovPsro(ExactGame):
 
         Where none of the others' profiles leads, they move uniformly.
         """
-        tree = self.history.game
+        tree = self.tree
         letters, terms, seats = _LETTERS, [others], [i for i in range(self.num_players) if i != seat]
         inputs = [letters[: len(seats)]]
         for k, i in enumerate(seats):
@@ -176,7 +153,7 @@ class MarkovPsro(ExactGame):
 
     def _reach(self, player: int, policies: Float[Array, "capacity num_histories num_actions"]) -> Array:
         """`[K, T]`: probability of the player's own moves on the way to each history."""
-        history = self.history
+        history = self.game
         steps = history.ancestors.shape[1]
         moves = policies[:, history.ancestors, history.actions[:, :, player]]
         before = jnp.arange(steps) < history.level[:, None]
