@@ -11,6 +11,7 @@ from jaxmarl.envs import (
     marketplaces,
     markets,
     markov,
+    mechanisms,
     pricing,
     rps,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "marketplaces",
     "markets",
     "markov",
+    "mechanisms",
     "pricing",
     "rps",
 ]
