@@ -2,7 +2,7 @@
 
 A mechanism of this family answers three questions, each by a method of its environment:
 
-- `truthful(params)`: a `Policy` that reports the truth (or obeys), from its observation alone;
+- `truthful(params)`: a `Policy` that reports the truth (or obeys), from its observation alone, where agents play;
 - `optimal(...)`: what the designer would do who knew everything: an outcome, a contract, payments;
 - `misreport_gain(...)`: `[N]`, the most that each agent gains by a lie while all others tell the truth.
 
