@@ -2,11 +2,13 @@
 
 from jaxmarl.interop.agent_dict import AgentDictEnv
 from jaxmarl.interop.gambit import read_nfg, write_nfg
+from jaxmarl.interop.gymnax import GymnaxEnvironment
 from jaxmarl.interop.open_spiel import normal_form_from_open_spiel, normal_form_to_open_spiel
 from jaxmarl.interop.payoff_files import load_game, save_game
 
 __all__ = [
     "AgentDictEnv",
+    "GymnaxEnvironment",
     "load_game",
     "normal_form_from_open_spiel",
     "normal_form_to_open_spiel",
