@@ -52,7 +52,7 @@ def unroll(game: MarkovGame, max_histories: int = MAX_HISTORIES) -> HistoryGame:
     """
     require(game.horizon is not None, "game", "horizon None", "a game with a horizon")
     assert game.horizon is not None
-    successors, chances = _successors(game)
+    successors, chances = successor_tables(game)
     legal = np.asarray(game.legal_profiles()).reshape(game.num_states, -1)
     profiles = np.stack(np.unravel_index(np.arange(legal.shape[1]), game.num_actions), axis=-1)
     horizon, width = game.horizon, successors.shape[-1]
@@ -160,7 +160,7 @@ class MarkovPsro(PolicyGame):
         return jnp.prod(jnp.where(before, moves, 1), axis=-1)
 
 
-def _successors(game: MarkovGame) -> tuple[np.ndarray, np.ndarray]:
+def successor_tables(game: MarkovGame) -> tuple[np.ndarray, np.ndarray]:
     """States that follow, and their probabilities, `[S, profiles, K]`."""
     kernel, size = game.kernel, game.num_states
     chances = np.asarray(kernel.probabilities).reshape(size, -1, kernel.probabilities.shape[-1])
