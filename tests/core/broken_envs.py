@@ -284,7 +284,6 @@ BROKEN = [
     (NarrowState(), "runs_in_x64", ".total is float64[] against float32[]"),
     (DiffersUnderJit(), "jit_equals_eager", "against"),
     (HiddenRandomness(), "same_key_same_numbers", "second scan"),
-    (DiffersUnderVmap(), "vmap_equals_loop", "against"),
     (DiffersUnderVmap(), "vector_env_agrees", "['obs']"),
     (RewardsStackedParams(), "stacked_params_agree", "['reward']"),
     (StartsElsewhereUnderVmap(), "survives_auto_reset", "mode"),
