@@ -52,12 +52,12 @@ def categorical_q_target(
 
 def quantile_huber_loss(
     values: Float[Array, "*batch num_quantiles"],
-    levels: Float[Array, "*batch num_quantiles"],
+    levels: Float[Array, "*levels num_quantiles"],
     targets: Float[Array, "*batch num_targets"],
     kappa: float | int = 1.0,
     *,
     scaled: bool = True,
-    target_weights: Float[Array, "*batch num_targets"] | None = None,
+    target_weights: Float[Array, "*weights num_targets"] | None = None,
 ) -> Float[Array, "*batch"]:
     """Quantile regression with Huber's rounding (Dabney et al. 2018): QR-DQN at midpoints, IQN at sampled levels.
 
@@ -118,7 +118,7 @@ def fraction_loss(
 
 def expectile_loss(
     values: Float[Array, "*batch num_values"],
-    levels: Float[Array, "*batch num_values"],
+    levels: Float[Array, "*levels num_values"],
     targets: Float[Array, "*batch num_targets"],
 ) -> Float[Array, "*batch"]:
     """Expectile regression `Σ_i mean_j |τ_i - 1{u_ij < 0}| u_ij^2` (Rowland et al. 2019).

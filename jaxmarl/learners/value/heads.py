@@ -5,6 +5,7 @@ A head is all that distinguishes one deep value learner from another. Its output
 """
 
 import abc
+import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -94,13 +95,14 @@ def certain(values: Float[Array, "*batch"]) -> Law:
 
 @dataclass(frozen=True)
 class MeanHead(ReturnHead):
-    """Expected returns, by the Huber loss of the error (Mnih et al. 2015, "DQN").
+    """Expected returns, by the square or the Huber loss of the error (Mnih et al. 2015, "DQN").
 
     Attributes:
-        delta: where the loss turns from square to linear.
+        delta: where the loss turns from square to linear. Beyond it what is learned is near the median: rare ends of
+            an episode that cost more than it are ignored, and values grow without bound. Scale rewards to it.
     """
 
-    delta: float = 1.0
+    delta: float = math.inf
 
     def __post_init__(self):
         require(self.delta > 0, "delta", self.delta, "positive")
@@ -115,6 +117,8 @@ class MeanHead(ReturnHead):
         return reward + discount * outputs
 
     def loss(self, outputs, target):
+        if math.isinf(self.delta):
+            return optax.l2_loss(outputs, target)
         return optax.huber_loss(outputs, target, delta=self.delta)
 
 

@@ -1,0 +1,296 @@
+"""Deep value learners on CartPole, Catch, DeepSea and a MinAtar game of gymnax, beside published scores.
+
+    python scripts/reproduce/value_learners.py [--learners DQN C51] [--environments CartPole] [--folder runs/values]
+    python scripts/reproduce/value_learners.py --smoke
+
+Each cell (learner, environment) trains a few seeds one after another and plays greedily now and then; it is written as
+`LEARNER-ENVIRONMENT.json` in `--folder` when it is done, and not repeated. Scores are returns of greedy play at the
+end, means over seeds with their standard error. The table, `value_learners.json` and the curves in
+`value_learners.png` are of all cells in the folder. Needs gymnax.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from jaxmarl.core import VectorEnv
+from jaxmarl.core.files import replace_file
+from jaxmarl.core.rollout import actor_from_policy, rollout, start_rollout
+from jaxmarl.interop import GymnaxEnvironment
+from jaxmarl.learners import Learner
+from jaxmarl.learners.value import (
+    CategoricalHead,
+    FractionHead,
+    HistogramHead,
+    ImplicitQuantileHead,
+    LogLinearMap,
+    MappedHead,
+    MeanHead,
+    PQNConfig,
+    QuantileHead,
+    ReturnHead,
+    ValueConfig,
+    deep_q,
+    pqn,
+)
+
+
+class Task(NamedTuple):
+    """An environment, how long it is learned, and what is known about it.
+
+    Attributes:
+        env: the environment.
+        steps: environment steps of training.
+        low: lowest return, by which the ranges of atoms are set.
+        high: highest.
+        length: steps of an episode, at most.
+        settings: of the learners from a replay.
+        on_policy: of PQN, which has more environments.
+        best: the best return.
+        reference: what others report.
+    """
+
+    env: GymnaxEnvironment
+    steps: int
+    low: float
+    high: float
+    length: int
+    settings: dict[str, Any]
+    on_policy: dict[str, Any]
+    best: float
+    reference: str
+
+
+TASKS = {
+    "CartPole": Task(
+        GymnaxEnvironment("CartPole-v1"),
+        100_000,
+        0.0,
+        100.0,
+        500,
+        {"n_step": 3, "epsilon_steps": 10_000, "learning_rate": 5e-4, "target_every": 50},
+        {"collect": 64, "epochs": 4, "minibatches": 16, "trace": 0.95, "reward_scale": 0.1, "learning_rate": 1e-3},
+        500.0,
+        "CleanRL, 500k steps: C51 498.5 ± 1.8, DQN 498.4 ± 2.3; rl-zoo, 50k: QR-DQN 500",
+    ),
+    "Catch": Task(
+        GymnaxEnvironment("Catch-bsuite"),
+        20_000,
+        -1.0,
+        1.0,
+        9,
+        {"epsilon_steps": 8_000, "learning_rate": 1e-3, "target_every": 100},
+        {"collect": 9, "epochs": 4, "minibatches": 8, "learning_rate": 1e-3},
+        1.0,
+        "optimum 1; blind play -0.6",
+    ),
+    "DeepSea 8": Task(
+        GymnaxEnvironment("DeepSea-bsuite", (("size", 8),)),
+        60_000,
+        0.0,
+        1.0,
+        8,
+        {"epsilon_steps": 50_000, "n_step": 3, "learning_rate": 1e-3, "target_every": 100},
+        {"collect": 8, "epochs": 4, "minibatches": 4, "trace": 0.95, "learning_rate": 1e-3},
+        0.99,
+        "optimum 0.99; uniform play -0.001",
+    ),
+    "Breakout": Task(
+        GymnaxEnvironment("Breakout-MinAtar"),
+        1_000_000,
+        0.0,
+        50.0,
+        1000,
+        {"epsilon_steps": 100_000, "hidden": (128,), "learning_rate": 2.5e-4},
+        {"collect": 32, "minibatches": 16, "learning_rate": 5e-4, "hidden": (128,)},
+        float("nan"),
+        "no table published for this learner",
+    ),
+}
+SHARED = {"hidden": (64, 64), "collect": 4, "gradient_steps": 8, "rounds": 25, "batch": 64, "capacity": 50_000}
+
+
+def heads(task: Task) -> dict[str, ReturnHead]:
+    """The learners from a replay, by name."""
+    margin = 0.1 * (task.high - task.low)
+    low, high = task.low - margin, task.high + margin
+    kappa = (task.high - task.low) / 100
+    return {
+        "DQN": MeanHead(),
+        "C51": CategoricalHead(low, high, 51),
+        "QR-DQN": QuantileHead(32, kappa=kappa),
+        "IQN": ImplicitQuantileHead(kappa=kappa),
+        "FQF": FractionHead(16, kappa=kappa),
+        "HL-Gauss": HistogramHead(low, high, 51),
+        "log-mapped": MappedHead(LogLinearMap(), most=task.high * 1.5),
+    }
+
+
+LEARNERS = (*heads(TASKS["Catch"]), "PQN")
+
+
+def build(name: str, task: Task, steps: int) -> Learner:
+    """A learner of the task, whose schedules end with the training."""
+    if name == "PQN":
+        exploring = min(task.settings["epsilon_steps"], steps)
+        options = {"hidden": (128, 128), "anneal_steps": steps, "epsilon_steps": exploring, **task.on_policy}
+        return pqn(VectorEnv(task.env, 32), PQNConfig(**options))
+    exploring = min(task.settings["epsilon_steps"], steps)
+    options = {**SHARED, **task.settings, "epsilon_steps": exploring, "anneal_steps": steps}
+    return deep_q(VectorEnv(task.env, 8), heads(task)[name], ValueConfig(**options), name=name)
+
+
+def greedy_return(task: Task, learner: Learner, episodes: int = 32) -> Callable[[Any, Array], Array]:
+    """(params, key) to the mean return of first episodes; one that has not ended counts as far as it came."""
+    env = VectorEnv(task.env, episodes)
+    actor, env_params = actor_from_policy(learner.policy, episodes, 1), env.default_params
+
+    def play(params: Any, key: Array) -> Array:
+        state = start_rollout(env, actor, key, env_params)
+        state, path, _ = rollout(env, actor, params, state, key, env_params, task.length, keep_info=False)
+        done = path.terminated | path.truncated
+        first = done & (jnp.cumsum(done, 0) == 1)
+        ended = jnp.sum(jnp.where(first, path.episode_return[..., 0], 0.0), 0)
+        return jnp.mean(jnp.where(jnp.any(done, 0), ended, state.episode_return[:, 0]))
+
+    return play
+
+
+def train(name: str, place: str, args: argparse.Namespace) -> dict[str, Any]:
+    """Curves of greedy returns of all seeds of a cell."""
+    task = TASKS[place]
+    steps = args.steps or task.steps
+    learner = build(name, task, steps)
+    chunk = max(1, steps // (args.points * learner.steps_per_update))
+    play = greedy_return(task, learner)
+
+    def advance(state: Any, key: Array) -> tuple[Any, Array]:
+        state, _ = jax.lax.scan(lambda state, _: learner.update(state), state, length=chunk)
+        return state, play(learner.params(state), key)
+
+    start = time.perf_counter()
+    init = jax.jit(learner.init).lower(jax.random.key(0)).compile()
+    state = init(jax.random.key(0))
+    jitted: Any = jax.jit(advance, donate_argnums=0).lower(state, jax.random.key(0)).compile()
+    compiled = time.perf_counter() - start
+    curves = []
+    for seed in range(args.seeds):
+        init_key, *keys = jax.random.split(jax.random.key(args.seed + seed), args.points + 1)
+        state, curve = init(init_key), []
+        for key in keys:
+            state, value = jitted(state, key)
+            curve.append(float(value))
+        curves.append(curve)
+        print(f"{name} on {place}, seed {seed}: {curve[-1]:.3f}", flush=True)
+    seconds = (time.perf_counter() - start - compiled) / args.seeds
+    places = [chunk * learner.steps_per_update * (k + 1) for k in range(args.points)]
+    facts = {"compile_seconds": compiled, "seconds_a_seed": seconds, "steps_per_second": places[-1] / seconds}
+    return {"learner": name, "environment": place, "steps": places, "curves": curves, **facts}
+
+
+def cell(name: str, place: str, args: argparse.Namespace) -> None:
+    """Trains a cell unless its file is there."""
+    path = args.folder / f"{name}-{place.replace(' ', '_')}.json"
+    if not path.exists():
+        replace_file(path, (json.dumps(train(name, place, args), indent=1) + "\n").encode())
+
+
+def scores(row: dict[str, Any]) -> tuple[float, float, float]:
+    """Mean of the last two points of each seed, over seeds; its standard error; the worst seed."""
+    last = np.array(row["curves"])[:, -2:].mean(1)
+    error = last.std(ddof=1) / last.size**0.5 if last.size > 1 else float("nan")
+    return float(last.mean()), float(error), float(last.min())
+
+
+def print_table(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("environment", "learner", "seeds", "steps", "return", "worst seed", "s a seed", "steps/s")
+    for place, task in TASKS.items():
+        table.add_section()
+        for row in (row for row in rows if row["environment"] == place):
+            mean, error, worst = scores(row)
+            numbers = f"{mean:.3f} ± {error:.3f}", f"{worst:.3f}"
+            speed = f"{row['seconds_a_seed']:.0f}", f"{row['steps_per_second']:.0f}"
+            table.add_row(place, row["learner"], str(len(row["curves"])), str(row["steps"][-1]), *numbers, *speed)
+        table.add_row(place, f"[italic]{task.reference}", "", "", "", "", "", "")
+    Console(width=150).print(table)
+
+
+def draw_figure(rows: list[dict[str, Any]], path: Path) -> Path:
+    """Curves of greedy returns, one panel an environment: mean over seeds, and from the worst to the best of them."""
+    from jaxmarl.viz.style import BODY, FAINT, INK, new_figure, panel_title, quiet_axes, write_figure
+
+    shown = [place for place in TASKS if any(row["environment"] == place for row in rows)]
+    figure = new_figure(3.6 * len(shown) + 1, 3.8)
+    colours = dict(zip(LEARNERS, COLOURS, strict=True))
+    handles: dict[str, Any] = {}
+    for axes, place in zip(np.atleast_1d(figure.subplots(1, len(shown))), shown, strict=True):
+        quiet_axes(axes, grid="y")
+        for row in (row for row in rows if row["environment"] == place):
+            steps, curves = np.array(row["steps"]) / 1000, np.array(row["curves"])
+            axes.fill_between(
+                steps, curves.min(0), curves.max(0), color=colours[row["learner"]], alpha=0.1, linewidth=0
+            )
+            (handles[row["learner"]],) = axes.plot(steps, curves.mean(0), color=colours[row["learner"]], linewidth=1.4)
+        if np.isfinite(TASKS[place].best):
+            axes.axhline(TASKS[place].best, color=FAINT, linewidth=0.8, linestyle="--")
+        axes.set_xlabel("thousand steps", fontsize=BODY, color=INK)
+        panel_title(axes, place)
+    names = [name for name in LEARNERS if name in handles]
+    figure.legend(
+        [handles[name] for name in names],
+        names,
+        loc="outside lower center",
+        ncols=len(names),
+        frameon=False,
+        fontsize=BODY,
+    )
+    return write_figure(figure, path)
+
+
+COLOURS = ("#1b1b1b", "#d1495b", "#2e86ab", "#66a182", "#edae49", "#8d5a97", "#b07d62", "#00798c")
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--learners", nargs="+", choices=LEARNERS, default=list(LEARNERS))
+    parser.add_argument("--environments", nargs="+", choices=list(TASKS), default=["CartPole", "Catch", "DeepSea 8"])
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=2017, help="of the first run")
+    parser.add_argument("--steps", type=int, default=0, help="of training, in place of each environment's own")
+    parser.add_argument("--points", type=int, default=20, help="of a curve")
+    parser.add_argument("--folder", type=Path, default=Path("runs/value_learners"))
+    parser.add_argument("--smoke", action="store_true", help="two learners, few steps: that it runs, not what it finds")
+    args = parser.parse_args()
+    if args.smoke:
+        args.learners, args.environments = ["DQN", "PQN"], ["Catch"]
+        args.seeds, args.steps, args.points = 2, 4000, 2
+    return args
+
+
+def main() -> None:
+    """Trains what is missing, prints and draws everything in the folder."""
+    args = arguments()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    for place in args.environments:
+        for name in args.learners:
+            cell(name, place, args)
+    files = [args.folder / f"{name}-{place.replace(' ', '_')}.json" for place in TASKS for name in LEARNERS]
+    rows = [json.loads(path.read_text()) for path in files if path.exists()]
+    print_table(rows)
+    written = replace_file(args.folder / "value_learners.json", (json.dumps(rows, indent=1) + "\n").encode())
+    print(f"wrote {written} and {draw_figure(rows, args.folder / 'value_learners.png')}")
+
+
+if __name__ == "__main__":
+    main()
