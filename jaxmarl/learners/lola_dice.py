@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import optax
 from flax import struct
 from jaxtyping import Array, Float, Int32, PyTree
 
-from jaxmarl.core.checks import require, require_int
+from jaxmarl.core.checks import require, require_choice, require_int
 from jaxmarl.core.vector import VectorEnv
 from jaxmarl.envs.dilemmas.iterated_matrix import IteratedMatrix, IteratedMatrixParams, memory_one_policy
 from jaxmarl.games.iterated import memory_one_values
@@ -23,6 +24,7 @@ from jaxmarl.learners.opponent_shaping import magic_box
 
 Values = Callable[[Float[Array, " 5"], Float[Array, " 5"], Array], Float[Array, " 2"]]
 """(first player's logits, second's, key) -> values of both."""
+OPTIMISERS = {"sgd": optax.sgd, "adam": optax.adam}
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class LOLAConfig:
         step_size: of one's own ascent.
         lookahead_step_size: of the steps that the opponent is expected to take.
         lookaheads: how many of them; 0: naive policy gradient.
+        optimiser: of one's own ascent, `"sgd"` (plain gradients) or `"adam"` (as in the public code that the published
+            step sizes come from).
         discount: γ.
         exact: whether values are computed, not sampled.
         num_envs: episodes of one estimate, if sampled.
@@ -42,6 +46,7 @@ class LOLAConfig:
     step_size: float = 0.2
     lookahead_step_size: float = 0.3
     lookaheads: int = 1
+    optimiser: str = "adam"
     discount: float = 0.96
     exact: bool = False
     num_envs: int = 1024
@@ -51,6 +56,7 @@ class LOLAConfig:
         for name in ("step_size", "lookahead_step_size"):
             require(getattr(self, name) > 0, name, getattr(self, name), "positive")
         require_int("lookaheads", self.lookaheads, 0)
+        require_choice("optimiser", self.optimiser, OPTIMISERS)
         require_int("num_envs", self.num_envs, 1)
         for name in ("discount", "baseline_decay"):
             require(0 <= getattr(self, name) < 1, name, getattr(self, name), "in [0, 1)")
@@ -62,11 +68,13 @@ class LOLAState:
 
     Attributes:
         logits: `[2, 5]`, of cooperating in each state, from each player's own side.
+        opt_state: of the optimiser.
         baseline: `[2, 5]`, running estimate of the value of each state to each player.
         key: consumed by the next update.
     """
 
     logits: Float[Array, "2 5"]
+    opt_state: PyTree
     baseline: Float[Array, "2 5"]
     key: Array
 
@@ -121,9 +129,14 @@ class _LOLA:
     config: LOLAConfig
     env_params: IteratedMatrixParams
 
+    @property
+    def optimiser(self) -> optax.GradientTransformation:
+        return OPTIMISERS[self.config.optimiser](self.config.step_size)
+
     def init(self, key: Array) -> LOLAState:
         start, key = jax.random.split(key)
-        return LOLAState(0.1 * jax.random.normal(start, (2, 5)), jnp.zeros((2, 5)), key)
+        logits = 0.1 * jax.random.normal(start, (2, 5))
+        return LOLAState(logits, self.optimiser.init(logits), jnp.zeros((2, 5)), key)
 
     def update(self, state: LOLAState) -> tuple[LOLAState, Metrics]:
         key, ascent_key, play_key = jax.random.split(state.key, 3)
@@ -132,12 +145,16 @@ class _LOLA:
         ascent = jax.vmap(lambda player, key: self._gradient(values, state.logits, player, key))(
             jnp.arange(2), jax.random.split(ascent_key)
         )
-        logits = state.logits + self.config.step_size * ascent
+        steps, opt_state = self.optimiser.update(-ascent, state.opt_state)
+        logits = jnp.asarray(optax.apply_updates(state.logits, steps))
         if not self.config.exact:
             baseline = self._learned(state, play_key)
         first, second = jax.nn.sigmoid(state.logits)
         reward = memory_one_values(first, second, self.env_params.payoffs, self.config.discount)
-        return LOLAState(logits, baseline, key), {"reward": jnp.mean(reward), "reward_worst": jnp.min(reward)}
+        return LOLAState(logits, opt_state, baseline, key), {
+            "reward": jnp.mean(reward),
+            "reward_worst": jnp.min(reward),
+        }
 
     def _gradient(self, values: Values, logits, player: Int32[Array, ""], key: Array) -> Float[Array, " 5"]:
         """Of a player's own value after the opponent's expected steps."""

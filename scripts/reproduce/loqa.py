@@ -49,18 +49,17 @@ def row_of_logits(params: Any) -> np.ndarray:
 
 def ipd_rows(args: argparse.Namespace) -> list[dict[str, Any]]:
     """A row for each learner and seed."""
-    env, key = IteratedMatrix(num_steps=50), jax.random.key(args.seed)
+    env, long, key = IteratedMatrix(num_steps=50), IteratedMatrix(num_steps=150), jax.random.key(args.seed)
     payoffs, rows = env.default_params.payoffs, []
-    exact: dict[str, Any] = {"exact": True, "step_size": 1.0, "lookahead_step_size": 1.0}
     learners = {
-        "LOQA": loqa(env, ipd_config(**args.ipd_changes)),
-        "LOQA without shaping": loqa(env, ipd_config(shaping_weight=0.0, **args.ipd_changes)),
-        "LOLA, exact": lola_dice(env, LOLAConfig(**exact)),
-        "naive gradient, exact": lola_dice(env, LOLAConfig(lookaheads=0, **exact)),
+        "LOQA": (loqa(env, ipd_config(**args.ipd_changes)), args.ipd_updates),
+        "LOQA without shaping": (loqa(env, ipd_config(shaping_weight=0.0, **args.ipd_changes)), args.ipd_updates),
+        "LOLA-DiCE, sampled": (lola_dice(long, LOLAConfig(**args.ipd_changes)), args.lola_updates),
+        "LOLA, exact": (lola_dice(env, LOLAConfig(exact=True)), args.lola_updates),
+        "naive gradient, exact": (lola_dice(env, LOLAConfig(exact=True, lookaheads=0)), args.lola_updates),
     }
-    for name, learner in learners.items():
+    for name, (learner, updates) in learners.items():
         start = time.process_time()
-        updates = args.ipd_updates if name.startswith("LOQA") else 200
         runs = over_seeds(learner, args.seeds)
         params = runs.params(trained(runs, key, updates))
         found = row_of_logits(params) if name.startswith("LOQA") else np.asarray(params)
@@ -143,16 +142,16 @@ def draw_figure(ipd: list[dict[str, Any]], coin: list[dict[str, Any]], path: Pat
     axes = figure.subplots(1, 2 if coin else 1, squeeze=False)[0]
     quiet_axes(axes[0], grid="y")
     names = list(dict.fromkeys(row["learner"] for row in ipd))
-    for i, (name, colour) in enumerate(zip(names, (ACCENT, FAINT, GAIN, LOSS), strict=True)):
+    for i, (name, colour) in enumerate(zip(names, (ACCENT, FAINT, GAIN, INK, LOSS), strict=True)):
         for row in [row for row in ipd if row["learner"] == name]:
-            place = np.arange(5) + 0.16 * (i - 1.5)
+            place = np.arange(5) + 0.15 * (i - 2)
             label = name if row["seed"] == 0 else None
             axes[0].plot(place, row["p"], "o", color=colour, alpha=0.75, markersize=5, label=label)
     axes[0].set_xticks(range(5), STATES)
     axes[0].set_ylim(-0.03, 1.03)
     axes[0].set_xlabel("last round (own action first)", fontsize=BODY, color=INK)
     panel_title(axes[0], "Iterated prisoner's dilemma: probability of cooperation")
-    figure.legend(fontsize=BODY, frameon=False, loc="outside lower left", ncols=4)
+    figure.legend(fontsize=BODY, frameon=False, loc="outside lower left", ncols=5)
     if coin:
         quiet_axes(axes[1], grid="y")
         for name, colour in zip(OPPONENTS, (INK, GAIN, LOSS), strict=True):
@@ -174,6 +173,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--ipd-updates", type=int, default=1200)
+    parser.add_argument("--lola-updates", type=int, default=200, help="of LOLA and of naive gradients")
     parser.add_argument("--coin-seeds", type=int, default=3)
     parser.add_argument("--coin-updates", type=int, default=1500, help="a multiple of 50")
     parser.add_argument("--coin-report", type=int, default=100, help="updates between evaluations, a multiple of 50")
@@ -184,7 +184,8 @@ def arguments() -> argparse.Namespace:
     args = parser.parse_args()
     args.ipd_changes, args.coin_changes = {}, {}
     if args.smoke:
-        args.seeds, args.coin_seeds, args.ipd_updates, args.coin_updates, args.matches = 1, 1, 3, 2, 4
+        args.seeds, args.coin_seeds, args.matches = 1, 1, 4
+        args.ipd_updates, args.lola_updates, args.coin_updates = 3, 3, 2
         args.ipd_changes = args.coin_changes = {"num_envs": 16}
     return args
 

@@ -58,7 +58,7 @@ def test_naive_learners_defect_and_lola_cooperates():
     naive, reward = learned(env, LOLAConfig(exact=True, lookaheads=0), 200)
     assert reward[-1].max() < -1.9
     assert np.asarray(naive)[:, :, 4].max() < 0.1  # after DD
-    aware, reward = learned(env, LOLAConfig(exact=True, step_size=1.0, lookahead_step_size=1.0), 200)
+    aware, reward = learned(env, LOLAConfig(exact=True), 200)
     assert reward[-1].min() > -1.05
     assert np.asarray(aware)[:, :, 1].min() > 0.9  # after CC
     assert np.asarray(aware)[:, :, 4].max() < 0.2
@@ -67,7 +67,7 @@ def test_naive_learners_defect_and_lola_cooperates():
 @pytest.mark.slow
 def test_lola_mixes_in_matching_pennies():
     env = IteratedMatrix(game="matching_pennies")
-    mixed, _ = learned(env, LOLAConfig(exact=True), 300)
+    mixed, _ = learned(env, LOLAConfig(exact=True, optimiser="sgd"), 300)
     np.testing.assert_allclose(np.asarray(mixed)[:, :, 1:].mean(-1), 0.5, atol=0.05)
     assert (
         np.abs(np.asarray(memory_one_values(mixed[0, 0], mixed[0, 1], env.default_params.payoffs, 0.96))).max() < 0.05
@@ -87,3 +87,5 @@ def test_refusals_of_lola():
         LOLAConfig(lookaheads=-1)
     with pytest.raises(ValueError, match="discount"):
         LOLAConfig(discount=1.0)
+    with pytest.raises(ValueError, match="optimiser"):
+        LOLAConfig(optimiser="rmsprop")

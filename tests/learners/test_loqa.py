@@ -89,11 +89,7 @@ def cooperation(params):
 
 @pytest.mark.slow
 def test_loqa_learns_to_reciprocate():
-    """With itself far above the -1.98 of naive policy gradients, and not by cooperating with defectors alike.
-
-    On seeds that settings were not chosen on. The published policies are sterner: they forgive a defection with
-    probability 0.3 at most, where these do with up to about 0.5 (`scripts/reproduce/loqa.py` prints it).
-    """
+    """Tit for tat, on seeds that settings were not chosen on; naive policy gradients earn -1.98 with themselves."""
     from jaxmarl.games.iterated import memory_one_values
 
     env = IteratedMatrix(num_steps=50)
@@ -107,10 +103,12 @@ def test_loqa_learns_to_reciprocate():
     for _ in range(12):
         state = run(state)
     found = cooperation(learner.params(state))
-    after_cc, after_cd = found[:, 1], found[:, 2]
+    _, after_cc, after_cd, after_dc, _ = found.T
     values = [float(memory_one_values(p, p, env.default_params.payoffs, DISCOUNT)[0]) for p in found]
-    assert min(values) >= -1.3, found
-    assert (after_cc - after_cd).min() >= 0.3, found
+    assert after_cc.min() >= 0.9, found
+    assert after_cd.max() <= 0.3, found
+    assert after_dc.min() >= 0.6, found
+    assert min(values) >= -1.1, found
 
 
 def test_refusals_of_loqa():
