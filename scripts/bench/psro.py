@@ -1,90 +1,114 @@
 """PSRO with exact best responses against OpenSpiel's `psro_v2`: seconds to the same NashConv, in this run.
 
-    python scripts/bench/psro.py [--sizes 20] [--games 3] [--batch 64] [--out FILE.json]
+    python scripts/bench/psro.py [--sizes 20 50 100] [--repeats 5] [--batch 64] [--out FILE.json]
 
-Random zero-sum matrix games, the same oracle (exact best responses), the same meta-solver (a Nash equilibrium of the
-population's payoffs), the same start (action 0) and target. OpenSpiel plays pure strategies against each other once,
-which is exact; what it takes to measure its NashConv is not counted. A peer that is not installed is left out.
+Random zero-sum matrix games and Kuhn poker, the same oracle (exact best responses), the same meta-solver (a Nash
+equilibrium of the population's payoffs), the same start and target. OpenSpiel takes its faster way (mixtures aggregated
+by marginals, not its default); its payoffs are exact (pure strategies play once in a matrix game; in poker they are
+its expected payoffs). What it takes to measure its NashConv is not counted, ours includes its certificates; times of
+compiling are apart. A peer that is not installed is left out.
 """
 
 import argparse
-import contextlib
-import io
 import json
 import os
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 TARGET = 1e-5
+POKER = "Kuhn poker"
 
 
 class Row(NamedTuple):
-    """One timed way to solve games of one size."""
+    """One timed way to solve one game: `seconds` are those of each run, after compiling."""
 
-    size: int
+    game: str
     solver: str
-    seconds_a_game: float
+    seconds: list[float]
     compile_seconds: float | None
     iterations: float
     nash_conv: float
 
+    @property
+    def median(self) -> float:
+        """Of the runs."""
+        return statistics.median(self.seconds)
+
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "--sizes",
-        type=int,
-        nargs="*",
-        default=[20],
-        help="actions of each player (OpenSpiel takes minutes a game from 50 on)",
-    )
-    parser.add_argument("--games", type=int, default=3, help="games of each size")
-    parser.add_argument("--batch", type=int, default=64, help="games in one call of the whole run inside jit")
+    parser.add_argument("--sizes", type=int, nargs="*", default=[20, 50, 100], help="actions of each player")
+    parser.add_argument("--repeats", type=int, default=5, help="timed runs of ours")
+    parser.add_argument("--batch", type=int, default=64, help="games in one call of the whole run inside jit; 0: none")
+    parser.add_argument("--no-poker", action="store_true", help="matrices only")
     parser.add_argument("--out", type=Path, help="write the figures to this JSON file")
     return parser.parse_args()
 
 
-def matrices(count: int, size: int) -> list[np.ndarray]:
+def matrix(size: int, seed: int = 0) -> np.ndarray:
     """Payoffs of the row player, uniform in [-1, 1]."""
-    return [np.random.default_rng(seed).uniform(-1, 1, (size, size)) for seed in range(count)]
+    return np.random.default_rng(seed).uniform(-1, 1, (size, size))
 
 
-def nash_conv(matrix: np.ndarray, x: np.ndarray, y: np.ndarray) -> float:
-    """Of mixed actions."""
-    return float(np.max(matrix @ y) - np.min(x @ matrix))
+def our_game(size: int) -> Any:
+    """The matrix game of a size, or Kuhn poker (0)."""
+    from jaxmarl.games import zero_sum_game
+    from jaxmarl.games.extensive_zoo import kuhn_poker
+    from jaxmarl.solvers.psro import ExtensivePsro, NormalFormPsro
+
+    if not size:
+        return ExtensivePsro(kuhn_poker())
+    return NormalFormPsro(zero_sum_game(matrix(size).astype(np.float32)), True, False)
 
 
-def ours(size: int, count: int) -> Row:
-    """The host loop over compiled iterations, one game after the other."""
+def timed(call: Callable[[], Any], repeats: int) -> tuple[list[float], Any]:
+    """Seconds of each call, and what the last one returned."""
     import jax
 
-    from jaxmarl.games import zero_sum_game
-    from jaxmarl.solvers.psro import NormalFormPsro, Psro, PsroSettings
-
-    settings = PsroSettings(capacity=size, tolerance=TARGET)
-    loops = [
-        Psro(NormalFormPsro(zero_sum_game(matrix.astype(np.float32)), True, False), settings)
-        for matrix in matrices(count, size)
-    ]
-    started = time.perf_counter()
-    loops[0].run(jax.random.key(0))
-    first = time.perf_counter() - started
-    seconds, states = [], []
-    for loop in loops:
+    seconds, result = [], None
+    for _ in range(repeats):
         started = time.perf_counter()
-        states.append(jax.block_until_ready(loop.run(jax.random.key(0))))
+        result = jax.block_until_ready(call())
         seconds.append(time.perf_counter() - started)
-    gaps = [state.rows()["nash_conv"][-1] for state in states]
-    iterations = statistics.mean(int(state.iteration) for state in states)
-    return Row(size, "jaxmarl", statistics.mean(seconds), first - seconds[0], iterations, float(max(gaps)))
+    return seconds, result
 
 
-def ours_in_a_batch(size: int, count: int) -> Row:
-    """The whole run inside `jit`, for many games at once."""
+def host_loop(size: int, repeats: int) -> Row:
+    """The host loop over compiled iterations."""
+    import jax
+
+    from jaxmarl.solvers.psro import Psro, PsroSettings
+
+    loop = Psro(our_game(size), PsroSettings(capacity=size or 12, tolerance=TARGET))
+    first, _ = timed(lambda: loop.run(jax.random.key(0)), 1)
+    seconds, state = timed(lambda: loop.run(jax.random.key(0)), repeats)
+    compile_seconds = first[0] - statistics.median(seconds)
+    gap = float(state.rows()["nash_conv"][-1])
+    return Row(named(size), "jaxmarl, host loop", seconds, compile_seconds, float(state.iteration), gap)
+
+
+def inside_jit(size: int, repeats: int) -> Row:
+    """The whole run in one compiled call."""
+    import jax
+
+    from jaxmarl.solvers.psro import PsroSettings, run_inside_jit
+
+    settings, game = PsroSettings(capacity=size or 12, tolerance=TARGET), our_game(size)
+    started = time.perf_counter()
+    compiled = jax.jit(lambda game: run_inside_jit(game, settings, jax.random.key(0))).lower(game).compile()
+    compile_seconds = time.perf_counter() - started
+    seconds, state = timed(lambda: compiled(game), repeats)
+    gap = float(state.rows()["nash_conv"][-1])
+    return Row(named(size), "jaxmarl, inside jit", seconds, compile_seconds, float(state.iteration), gap)
+
+
+def batch_inside_jit(size: int, count: int) -> Row:
+    """The whole run inside `jit`, for many games at once: seconds are a game's."""
     import jax
     import jax.numpy as jnp
 
@@ -92,7 +116,7 @@ def ours_in_a_batch(size: int, count: int) -> Row:
     from jaxmarl.solvers.psro import NormalFormPsro, PsroSettings, run_inside_jit
 
     settings = PsroSettings(capacity=size, tolerance=TARGET)
-    games = jax.vmap(zero_sum_game)(jnp.asarray(np.stack(matrices(count, size)), jnp.float32))
+    games = jax.vmap(zero_sum_game)(jnp.asarray(np.stack([matrix(size, seed) for seed in range(count)]), jnp.float32))
 
     def run(game: Any) -> Any:
         return run_inside_jit(NormalFormPsro(game, True, False), settings, jax.random.key(0))
@@ -100,62 +124,51 @@ def ours_in_a_batch(size: int, count: int) -> Row:
     started = time.perf_counter()
     compiled = jax.jit(jax.vmap(run)).lower(games).compile()
     compile_seconds = time.perf_counter() - started
-    started = time.perf_counter()
-    states = jax.block_until_ready(compiled(games))
-    seconds = time.perf_counter() - started
+    seconds, states = timed(lambda: compiled(games), 1)
     last = np.asarray(states.iteration) - 1
     gaps = np.asarray(states.nash_conv)[np.arange(count), last]
     name = f"jaxmarl, {count} games at once"
-    return Row(size, name, seconds / count, compile_seconds, float(last.mean() + 1), float(gaps.max()))
+    return Row(named(size), name, [seconds[0] / count], compile_seconds, float(last.mean() + 1), float(gaps.max()))
 
 
-def open_spiel(size: int, count: int) -> Row | None:
-    """OpenSpiel's PSRO, iterations until its mixture's NashConv is below the target."""
+def open_spiel(size: int) -> Row | None:
+    """OpenSpiel's PSRO once, until its mixture's NashConv is below the target."""
     try:
         import pyspiel
-        from open_spiel.python import policy as policies
-        from open_spiel.python.algorithms.psro_v2 import best_response_oracle, psro_v2
+
+        from jaxmarl.interop.open_spiel_psro import psro_v2_iterations
+
+        game = pyspiel.load_game("kuhn_poker")
+        if size:
+            payoffs = matrix(size)
+            game = pyspiel.convert_to_turn_based(pyspiel.create_matrix_game(payoffs.tolist(), (-payoffs).tolist()))
+        rows = psro_v2_iterations(game, first_action=0 if size else None, episodes=1 if size else 0)
+        for count, row in enumerate(rows, 1):
+            if row.nash_conv <= TARGET or count >= 2 * max(size, 12):
+                break
     except ImportError as error:
         print(f"open-spiel is left out: {error}")
         return None
-    seconds, iterations, gaps = [], [], []
-    for matrix in matrices(count, size):
-        game = pyspiel.convert_to_turn_based(pyspiel.create_matrix_game(matrix.tolist(), (-matrix).tolist()))
-        first = policies.TabularPolicy(game)
-        first.action_probability_array[:] = np.eye(size)[0]
-        started = time.perf_counter()
-        with contextlib.redirect_stdout(io.StringIO()):
-            solver = psro_v2.PSROSolver(
-                game,
-                best_response_oracle.BestResponseOracle(game=game, policy=None),
-                sims_per_entry=1,
-                initial_policies=[first, first],
-                meta_strategy_method="nash",
-                training_strategy_selector="probabilistic",
-            )
-        total, count_iterations = time.perf_counter() - started, 1
-        while (gap := nash_conv(matrix, *_mixtures(game, solver, size))) > TARGET and count_iterations < 2 * size:
-            started = time.perf_counter()
-            solver.iteration()
-            total += time.perf_counter() - started
-            count_iterations += 1
-        seconds.append(total)
-        iterations.append(count_iterations)
-        gaps.append(gap)
-    return Row(size, "open-spiel psro_v2", statistics.mean(seconds), None, statistics.mean(iterations), max(gaps))
+    return Row(named(size), "open-spiel psro_v2", [row.seconds], None, count, row.nash_conv)
 
 
-def _mixtures(game: Any, solver: Any, size: int) -> tuple[np.ndarray, np.ndarray]:
-    states = [game.new_initial_state()]
-    states.append(states[0].child(0))
-    mixed = []
-    for state, weights, population in zip(states, solver.get_meta_strategies(), solver.get_policies(), strict=True):
-        strategy = np.zeros(size)
-        for weight, policy in zip(weights, population, strict=True):
-            for action, probability in policy.action_probabilities(state).items():
-                strategy[action] += weight * probability
-        mixed.append(strategy / strategy.sum())
-    return mixed[0], mixed[1]
+def named(size: int) -> str:
+    """The game of a size."""
+    return f"{size} x {size}" if size else POKER
+
+
+def cells(row: Row, peer: Row | None) -> list[str]:
+    """A row of the table."""
+    return [
+        row.game,
+        row.solver,
+        f"{1e3 * row.median:.4g}",
+        "" if len(row.seconds) == 1 else f"{1e3 * min(row.seconds):.4g} to {1e3 * max(row.seconds):.4g}",
+        "" if row.compile_seconds is None else f"{row.compile_seconds:.1f}",
+        f"{row.iterations:.1f}",
+        f"{max(row.nash_conv, 0):.1e}",
+        f"{peer.median / row.median:.3g}" if peer else "",
+    ]
 
 
 def main() -> None:
@@ -167,29 +180,25 @@ def main() -> None:
 
     jax.config.update("jax_enable_compilation_cache", False)
     device = f"{jax.devices()[0].device_kind}, {len(os.sched_getaffinity(0))} cores, jax {jax.__version__}"
-    title = f"double oracle to a NashConv of {TARGET:g}; {device}"
-    table = Table("size", "solver", "ms a game", "compile s", "iterations", "NashConv", "times ours", title=title)
+    title = f"PSRO to a NashConv of {TARGET:g}; {device}"
+    heads = ("ms a game", "range", "compile s", "iterations", "NashConv", "times faster")
+    table = Table("game", "solver", *heads, title=title)
     for column in table.columns[2:]:
         column.justify = "right"
-    rows: list[Row] = []
-    for size in args.sizes:
-        single = ours(size, args.games)
-        group = [single, ours_in_a_batch(size, args.batch), open_spiel(size, args.games)]
-        for row in (row for row in group if row):
-            rows.append(row)
-            table.add_row(
-                str(row.size),
-                row.solver,
-                f"{1e3 * row.seconds_a_game:.4g}",
-                "" if row.compile_seconds is None else f"{row.compile_seconds:.1f}",
-                f"{row.iterations:.1f}",
-                f"{row.nash_conv:.1e}",
-                f"{row.seconds_a_game / single.seconds_a_game:.3g}",
-            )
+    records = []
+    for size in [*args.sizes, *([] if args.no_poker else [0])]:
+        group = [host_loop(size, args.repeats), inside_jit(size, args.repeats)]
+        if size and args.batch:
+            group.append(batch_inside_jit(size, args.batch))
+        peer = open_spiel(size)
+        for row in [*group, *([peer] if peer else [])]:
+            table.add_row(*cells(row, peer))
+            records.append(row._asdict() | {"median": row.median, "faster": peer and peer.median / row.median})
+            print(*cells(row, peer), sep="  ", flush=True)
         table.add_section()
+        if args.out:
+            args.out.write_text(json.dumps({"device": device, "target": TARGET, "rows": records}, indent=1) + "\n")
     Console(width=120).print(table)
-    if args.out:
-        args.out.write_text(json.dumps({"device": device, "rows": [row._asdict() for row in rows]}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -2,29 +2,31 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 
 from jaxmarl.core.checks import require_int
+from jaxmarl.solvers.psro.pipeline import Pipeline
 from jaxmarl.solvers.psro.run import Psro
-from jaxmarl.solvers.psro.state import PsroState
 from jaxmarl.training.checkpoint import Checkpoints
 from jaxmarl.training.errors import RunError
 from jaxmarl.training.record import CHECKPOINTS, RUN_FILE, claim_folder, plain, write_json
 
 ROWS_FILE = "iterations.json"
 
+Loop: TypeAlias = Psro | Pipeline
+
 
 def run_saved(
-    psro: Psro,
+    psro: Loop,
     run_dir: str | Path,
     *,
     seed: int = 0,
     resume: bool = False,
     config: Mapping[str, Any] | None = None,
-    on_iteration: Callable[[PsroState], Any] | None = None,
-) -> PsroState:
+    on_iteration: Callable[[Any], Any] | None = None,
+) -> Any:
     """`psro.run` that keeps populations, payoffs and trace in a folder.
 
     Args:
@@ -59,7 +61,7 @@ def run_saved(
     return state
 
 
-def load_state(psro: Psro, run_dir: str | Path) -> PsroState:
+def load_state(psro: Loop, run_dir: str | Path) -> Any:
     """The newest state of a run, to be evaluated.
 
     Args:
