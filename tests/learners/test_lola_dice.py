@@ -75,11 +75,12 @@ def test_lola_mixes_in_matching_pennies():
 
 
 @pytest.mark.slow
-def test_sampled_updates_stay_finite():
-    probabilities, reward = learned(IteratedMatrix(num_steps=20), LOLAConfig(num_envs=16), 5, seeds=2)
-    assert probabilities.shape == (2, 2, 5)
-    assert np.isfinite(probabilities).all()
-    assert np.isfinite(reward).all()
+def test_sampled_lola_cooperates():
+    """As published: 1024 episodes of 150 rounds an estimate, step sizes 0.2 (Adam) and 0.3."""
+    found, reward = learned(IteratedMatrix(num_steps=150), LOLAConfig(), 100)
+    assert reward[-1].min() > -1.1
+    assert np.asarray(found)[:, :, 1].min() > 0.9  # after CC
+    assert np.asarray(found)[:, :, 4].max() < 0.2  # after DD
 
 
 def test_refusals_of_lola():

@@ -7,7 +7,7 @@ import pytest
 
 from jaxmarl.envs.dilemmas import CoinGame, IteratedMatrix
 from jaxmarl.learners import over_seeds
-from jaxmarl.learners.loqa import LOQAConfig, ipd_config, loqa
+from jaxmarl.learners.loqa import _LOQA, LOQAConfig, ipd_config, loqa
 from jaxmarl.learners.opponent_shaping import differentiable_action_values, discounted_sums, opponent_log_prob
 
 DISCOUNT, TRACE = 0.96, 0.9
@@ -58,6 +58,13 @@ def test_opponents_log_probability(episode):
     by_q, by_value = jax.grad(lambda q, v: opponent_log_prob(q, action, v, 2.0).sum(), (0, 1))(q, value)
     assert not by_q.any()  # the opponent's other values are given
     np.testing.assert_allclose(by_value, (1 - np.exp(wanted)) / 2, rtol=1e-5)  # the normaliser's part is kept
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3])
+def test_errors_while_learning(episode, rate):
+    learner = _LOQA(CoinGame(), LOQAConfig(exploration=rate), None, None, None)
+    policy = np.asarray(jax.nn.softmax(episode[0]))
+    np.testing.assert_allclose(jnp.exp(learner._erring(episode[0])), (1 - rate) * policy + rate / 3, rtol=1e-5)
 
 
 def test_updates_of_the_coin_game():
@@ -114,6 +121,8 @@ def test_loqa_learns_to_reciprocate():
 def test_refusals_of_loqa():
     with pytest.raises(ValueError, match="num_opponents"):
         LOQAConfig(num_envs=10, num_opponents=3)
+    with pytest.raises(ValueError, match="exploration"):
+        LOQAConfig(exploration=1.0)
     with pytest.raises(ValueError, match="actor_layers"):
         LOQAConfig(actor_layers=())
     with pytest.raises(ValueError, match="symmetric"):
