@@ -44,6 +44,13 @@ def run(matrix):
     return game, state, strategies
 
 
+def statistics(states):
+    """Mean iterations, number of times NashConv rose, mean size of the support of the row player's mixture."""
+    iterations = np.mean([int(state.iteration) for state in states])
+    rises = sum(int(np.sum(np.diff(state.rows()["nash_conv"]) > 0)) for state in states)
+    return iterations, rises, np.mean([int(np.sum(np.asarray(state.mixtures[0]) > 1e-6)) for state in states])
+
+
 @pytest.fixture(scope="module")
 def twenty():
     return [run(uniform_matrix(seed, 20)) for seed in range(10)]
@@ -65,9 +72,12 @@ def test_nash_conv_along_a_run_is_exact_and_not_monotone(twenty):
         assert float(nash_conv(game, strategies)) < 2e-6
 
 
-def test_values_of_larger_games():
-    values = [float(run(uniform_matrix(seed, SIZE))[1].rows()["value"][-1, 0]) for seed in range(3)]
+def test_reference_runs_of_fifty_actions():
+    states = [run(uniform_matrix(seed, SIZE))[1] for seed in range(10)]
+    values = [float(state.rows()["value"][-1, 0]) for state in states[:3]]
     np.testing.assert_allclose(values, [-0.00923148, -0.01191396, -0.00367701], atol=2e-7)
+    iterations, rises, support = statistics(states)
+    assert (iterations, rises, support) == (pytest.approx(35.0), 113, pytest.approx(26.2))
 
 
 def test_populations_hold_no_more_than_is_needed():
@@ -93,8 +103,8 @@ def test_double_oracle_reference_runs_of_a_hundred_actions():
     for seed in range(10):
         game = NormalFormPsro(zero_sum_game(uniform_matrix(seed, 100)))
         states.append(Psro(game, settings).run(jax.random.key(KEY)))
-    assert np.mean([int(state.iteration) for state in states]) == pytest.approx(66.5)
-    assert sum(int(np.sum(np.diff(state.rows()["nash_conv"]) > 0)) for state in states) == 249
+    iterations, rises, support = statistics(states)
+    assert (iterations, rises, support) == (pytest.approx(66.5), 249, pytest.approx(50.9))
 
 
 def test_uniform_meta_solver_is_fictitious_play_and_a_run_fits_into_jit():
@@ -200,6 +210,23 @@ def test_rectified_and_diverse_responses_end_in_an_equilibrium():
         exact = nash_conv(game, tuple(mix(w, population) for w in state.mixtures))
         assert state.rows()["nash_conv"][-1] == pytest.approx(float(exact), abs=2e-6)
     assert float(exact) < 2e-6
+
+
+@pytest.mark.parametrize("variant", ["standard", "preference"])
+def test_preferred_responses_find_what_wins_by_little(variant):
+    """Muller et al. (2020): the last action beats all others by little; best responses to alpha-rank never find it."""
+    phi, little = 10.0, 0.5
+    upper = np.zeros((5, 5))
+    upper[0, 1:] = -phi, 1, phi, -little
+    upper[1, 2:] = -(phi**2), 1, -little
+    upper[2, 3:] = -phi, -little
+    upper[3, 4] = -little
+    game = NormalFormPsro(zero_sum_game(upper - upper.T), symmetric=False)
+    psro = Psro(game, PsroSettings(capacity=5, iterations=12, meta_solver="alpharank", variant=variant))
+    state = psro.run(jax.random.key(KEY))
+    assert state.rows()["size"][-1, 0] >= 3
+    played = np.asarray(mix(state.mixtures[0], state.populations[0]))
+    assert played[4] == pytest.approx(float(variant == "preference"), abs=1e-3)
 
 
 def test_diversity_of_rock_paper_scissors():

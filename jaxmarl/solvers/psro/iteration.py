@@ -45,7 +45,7 @@ def expand(game: PsroGame, state: PsroState, settings: PsroSettings, solver: Met
             anytime = settings.variant == "anytime"
             candidates = [(saddle[2][seat], None, True)] if anytime else turn.variant(seat, keys[seat][1])
         candidates += [(saddle[1][seat], None, True)] if settings.self_play else []
-        worth = (gained > settings.tolerance) | (not game.exact)
+        worth = (gained > settings.tolerance) | (not game.exact) | (settings.variant == "preference")
         for i, candidate in enumerate(candidates):
             turn.add(seat, candidate, worth, jax.random.fold_in(keys[seat][2], i))
     gain, error = (jnp.stack(list(values)) for values in zip(*(found[seat][1:] for seat in seats), strict=True))
@@ -57,7 +57,7 @@ def expand(game: PsroGame, state: PsroState, settings: PsroSettings, solver: Met
         populations=turn.populations,
         empirical=turn.empirical,
         iteration=state.iteration + 1,
-        done=(unchanged & turn.goes_on) | (small & game.exact),
+        done=(unchanged & turn.goes_on) | (small & game.exact & (settings.variant != "preference")),
         trace=_traced(state, gain, error, swap=solver.swap),
     )
 
@@ -109,9 +109,12 @@ class _Turn:
         return _best(self.state, responses, weights[active], jnp.asarray(active), seat=seat, swap=self.solver.swap)
 
     def variant(self, seat: int, key: Array) -> list[_Candidate]:
-        """Strategies to add in place of the best response: rectified ones, or a diverse one."""
+        """Strategies to add in place of the best response: rectified ones, a preferred one, or a diverse one."""
         others = jnp.sum(self.state.joint, axis=seat)
         payoffs = jnp.moveaxis(self.state.empirical.cells.mean[seat], seat, 0)
+        if self.settings.variant == "preference":
+            prefer = self.game.preference_response  # type: ignore[attr-defined]
+            return [(prefer(seat, self.populations, jnp.moveaxis(self.state.joint, seat, 0), payoffs), None, True)]
         if self.settings.variant == "rectified":
             targets, weights = _rectified(payoffs, others), marginals_of(self.state.joint)[seat]
             responses, active = self._respond(seat, targets, weights, key)

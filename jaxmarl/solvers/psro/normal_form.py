@@ -72,7 +72,7 @@ class NormalFormPsro(ExactGame):
     ) -> Float[Array, " num_actions"]:
         """Expected payoff of each own action when the others' profile is drawn from `others`."""
         played = others
-        for population in (population for i, population in enumerate(populations) if i != seat):
+        for population in _without(populations, seat):
             # axes turn from strategies to actions one after the other, each going to the end
             played = jnp.tensordot(played, population, ((0,), (0,)), precision="highest")
         payoffs = jnp.moveaxis(self.game.payoffs[seat], seat, 0)
@@ -93,7 +93,7 @@ class NormalFormPsro(ExactGame):
     ) -> Estimates:
         """Payoffs against all profiles of the others, by one contraction an axis."""
         table = jnp.tensordot(self.game.payoffs, strategy, ((seat + 1,), (0,)), precision="highest")
-        for population in (population for i, population in enumerate(populations) if i != seat):
+        for population in _without(populations, seat):
             table = jnp.tensordot(table, population, ((1,), (1,)), precision="highest")
         return exact_estimates(table)
 
@@ -156,6 +156,32 @@ class NormalFormPsro(ExactGame):
         bonus = jax.vmap(gain)(rows) - expected_cardinality(features, mask)
         return self._best(seat, self.action_payoffs(seat, populations, others) + strength * bonus)
 
+    def preference_response(
+        self,
+        seat: int,
+        populations: Populations,
+        joint: Float[Array, "capacity *others"],
+        payoffs: Float[Array, "capacity *others"],
+    ) -> Float[Array, " num_actions"]:
+        """The action that most often pays more than what the seat plays (Muller et al. 2020).
+
+        Args:
+            seat: who responds.
+            populations: of all seats.
+            joint: distribution over profiles, the seat's own axis first.
+            payoffs: of the seat in these profiles.
+        """
+        table = jnp.moveaxis(self.game.payoffs[seat], seat, 0)
+        for population in _without(populations, seat):
+            table = jnp.tensordot(table, population, ((1,), (1,)), precision="highest")
+        better = table[:, None] > payoffs + 1e-6 * jnp.max(jnp.abs(table))
+        return self._best(seat, jnp.sum(jnp.where(better, joint, 0), axis=tuple(range(1, better.ndim))))
+
     def _best(self, seat: int, values: Array) -> Array:
         best = jnp.argmax(jnp.where(self.game.mask(seat), values, -jnp.inf))
         return jax.nn.one_hot(best, values.size, dtype=values.dtype)
+
+
+def _without(populations: Populations, seat: int) -> Populations:
+    """Those of the other seats, in order."""
+    return tuple(population for i, population in enumerate(populations) if i != seat)

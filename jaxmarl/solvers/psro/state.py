@@ -14,7 +14,7 @@ from jaxmarl.solvers.psro.empirical import EmpiricalGame, Estimates, empty_game
 from jaxmarl.solvers.psro.game import Populations, PsroGame, Strategy, empty_population, with_member
 from jaxmarl.solvers.psro.meta_solvers import MetaSolver, marginals_of, meta_solver
 
-VARIANTS = ("standard", "rectified", "anytime")
+VARIANTS = ("standard", "rectified", "anytime", "preference")
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,9 @@ class PsroSettings:
         variant: `"standard"`; `"rectified"`: each strategy that the meta-solver plays is a parent, whose response is
             to the opponents that it does not lose to (PSRO-rN, Balduzzi et al. 2019); `"anytime"`: mixtures are the
             least exploitable ones in the whole game, so that exploitability never rises (McAleer et al. 2022; games
-            with a `saddle_points`).
+            with a `saddle_points`); `"preference"`: responses do better than what is played as often as possible, by
+            however little, which goes with alpha-rank (alpha-PSRO, Muller et al. 2020; games with a
+            `preference_response`). It ends when they add nothing, whatever best responses would gain.
         self_play: also adds the strategy that no-regret self-play against the other's population leads to (self-play
             PSRO; games with a `saddle_points`).
         diversity: weight of diverse responses in place of best ones (games with a `diverse_response`); 0 for none.
@@ -132,6 +134,9 @@ def choose_meta_solver(game: PsroGame, settings: PsroSettings) -> MetaSolver:
         offered = duel and hasattr(game, "saddle_points")
         option = "variant" if settings.variant == "anytime" else "self_play"
         require(offered, option, getattr(settings, option), "left out: the game has no saddle_points")
+    if settings.variant == "preference":
+        offered = hasattr(game, "preference_response")
+        require(offered, "variant", settings.variant, "left out: the game has no preference_response")
     if settings.diversity:
         offered = hasattr(game, "diverse_response") and game.num_players == 2
         require(offered, "diversity", settings.diversity, "0: the game has no diverse_response")
