@@ -175,7 +175,8 @@ def discover_and_cover(
     of outcomes within ε, laws within 2ε are one *meta-action*; switching points between contracts that induce
     different ones, found by bisection, give the differences of costs; linear programs on the estimates, with several
     margins, give candidates, which are tried once each. If a trial meets a new meta-action, all but the
-    queries starts anew. The candidate (or probe) that earned most in its trial is posted to the end. On the host, in float64.
+    queries starts anew. The candidate (or probe) that earned most in its trial is posted to the end. On the host, in
+    float64.
 
     Args:
         problem: known to the agent only; the principal knows the rewards and sees outcomes.
