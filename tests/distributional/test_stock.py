@@ -10,7 +10,6 @@ import pytest
 from jaxmarl.distributional import risk
 from jaxmarl.distributional.categorical import Categorical
 from jaxmarl.distributional.law import Law, mean, variance
-from jaxmarl.distributional.mdp import tabular_mdp
 from jaxmarl.distributional.stock import (
     cvar_from_solution,
     first_best,
@@ -28,6 +27,7 @@ from jaxmarl.distributional.utility import (
     squared_distance,
     surplus,
 )
+from jaxmarl.testing.probes import slippery_cliff, two_bets, two_steps
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -39,12 +39,6 @@ def x64():
 # --- two steps: 0 or 6 by a fair coin, then S (2), R (-2 or 5) or L (0 or 20) -----------------------------------------
 
 LATER = {"S": ([2, 2], [1, 0]), "R": ([-2, 5], [0.25, 0.75]), "L": ([0, 20], [0.9, 0.1])}
-
-
-def two_steps():
-    rewards = np.array([[[0, 6]] * 3, [LATER[name][0] for name in "SRL"]], float)
-    chances = np.array([[[0.5, 0.5]] * 3, [LATER[name][1] for name in "SRL"]])
-    return tabular_mdp(chances, rewards, 1, np.array([True, False])[:, None, None])
 
 
 def laws_of(policies):
@@ -138,23 +132,8 @@ def test_targets_of_two_steps(two_step_solutions):
 # --- a slippery grid beside a cliff, 12 steps ------------------------------------------------------------------------
 
 STEPS, START = 12, 8
-MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))  # up, right, down, left
 STOCKS = np.arange(-60, 37) / 2
 RETURNS = np.arange(-20, 11)
-
-
-def cliff(slip=0.05):
-    """3 x 4 cells in rows; the start, two cells of cliff and the goal are the bottom row."""
-    rewards, successors, continues = np.zeros((12, 4, 3)), np.zeros((12, 4, 3), int), np.ones((12, 4, 3), bool)
-    for cell, action, side in itertools.product(range(12), range(4), range(3)):
-        step = MOVES[(action + (0, 1, -1)[side]) % 4]
-        row, column = cell // 4 + step[0], cell % 4 + step[1]
-        there = row * 4 + column if 0 <= row < 3 and 0 <= column < 4 else cell
-        at = cell, action, side
-        successors[at] = there
-        rewards[at] = 9 if there == 11 else -7 if there in (9, 10) else -1
-        continues[at] = there not in (9, 10, 11)
-    return tabular_mdp(np.array([1 - 2 * slip, slip, slip]), rewards, successors, continues)
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +144,7 @@ def solved():
     def solve(utility, *arguments, slip=0.05):
         name = (utility.__name__, *arguments, slip)
         if name not in made:
-            solution = stock_value_iteration(cliff(slip), utility(*arguments), jnp.asarray(STOCKS), STEPS)
+            solution = stock_value_iteration(slippery_cliff(slip), utility(*arguments), jnp.asarray(STOCKS), STEPS)
             made[name] = jax.tree.map(np.asarray, solution)
         return made[name]
 
@@ -179,13 +158,13 @@ def summary(law):
 
 def law_from(solution, stock, slip=0.05):
     """Law of the return when the solution's policy is followed from the start with a first stock."""
-    laws = stock_laws(cliff(slip), *map(jnp.asarray, (solution.policy, STOCKS, RETURNS.astype(float))))
+    laws = stock_laws(slippery_cliff(slip), *map(jnp.asarray, (solution.policy, STOCKS, RETURNS.astype(float))))
     return Categorical(laws.atoms, np.asarray(laws.probs)[START, np.searchsorted(STOCKS, stock)])
 
 
 def path(solution, stock):
     """Actions from the start where no step slips."""
-    mdp, cell, taken = jax.tree.map(np.asarray, cliff()), START, []
+    mdp, cell, taken = jax.tree.map(np.asarray, slippery_cliff()), START, []
     policy = np.asarray(solution.policy)
     for time in range(STEPS):
         action = policy[time, cell, np.searchsorted(STOCKS, stock)]
@@ -235,7 +214,7 @@ TAILS = {  # level: value, first stock, mean of the law, where known
 
 def test_tails_on_the_cliff_and_of_the_executed_laws(solved):
     solution = solved(shortfall)
-    laws = stock_laws(cliff(), *map(jnp.asarray, (solution.policy, STOCKS, RETURNS.astype(float))))
+    laws = stock_laws(slippery_cliff(), *map(jnp.asarray, (solution.policy, STOCKS, RETURNS.astype(float))))
     for index, (level, (value, stock, average)) in enumerate(TAILS.items()):
         found = cvar_from_solution(solution, level, START)
         np.testing.assert_allclose(found.value, value, atol=5e-9, err_msg=str(level))
@@ -288,10 +267,6 @@ def test_certainty_equivalents_on_the_cliff(solved, aversion, value):
 
 SWEEPS = 40
 FINE = np.arange(-64, 17) / 8
-
-
-def two_bets():
-    return tabular_mdp([[[1, 0], [0.5, 0.5]]], [[[0.5, 0.5], [0, 2]]], 0, True, 0.5)
 
 
 @pytest.fixture(scope="module")

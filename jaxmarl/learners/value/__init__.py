@@ -8,6 +8,7 @@
 | IQN | `deep_q(env, ImplicitQuantileHead(), config)` |
 | FQF | `deep_q(env, FractionHead(num_quantiles), config)` |
 | log-mapped and reward-decomposed Q | `deep_q(env, MappedHead(mapping, channels), config)` |
+| control of `E f(stock + return)`: tails, targets | `stock_q(VectorEnv(WithStock(env, low, high), B), f, config)` |
 | PQN | `pqn(env, PQNConfig(...))` |
 | HL-Gauss, two-hot | `deep_q(env, HistogramHead(low, high, num_bins), config)`, `ratio=0` |
 
@@ -38,6 +39,7 @@ from jaxmarl.learners.value.loop import ValueLearning, ValueState, deep_q
 from jaxmarl.learners.value.mapped import IdentityMap, LogLinearMap, LogMap, MappedHead, ValueMap
 from jaxmarl.learners.value.pqn import PQNConfig, lambda_returns, pqn
 from jaxmarl.learners.value.replay import Replay, Transition
+from jaxmarl.learners.value.stock import StockHead, StockParams, TailStart, WithStock, from_stock, stock_q, tail_start
 
 __all__ = [
     "CategoricalHead",
@@ -54,13 +56,20 @@ __all__ = [
     "QuantileHead",
     "Replay",
     "ReturnHead",
+    "StockHead",
+    "StockParams",
+    "TailStart",
     "Transition",
     "ValueConfig",
     "ValueLearning",
     "ValueMap",
     "ValueState",
+    "WithStock",
     "deep_q",
+    "from_stock",
     "lambda_returns",
     "pqn",
     "risk_neutral",
+    "stock_q",
+    "tail_start",
 ]

@@ -5,14 +5,16 @@ agent. Each probe can fail for one reason, which its docstring names.
 """
 
 from jaxmarl.testing.probes.base import Probe
+from jaxmarl.testing.probes.decisions import Decisions, decisions, slippery_cliff, two_bets, two_steps
 from jaxmarl.testing.probes.games import BoxMarket, MaskedChoice, Recall
 from jaxmarl.testing.probes.values import DelayedReward, OneStep, RandomStop, TimeLimited, TwoArmed
 
-PROBES = (OneStep, TwoArmed, DelayedReward, RandomStop, TimeLimited, MaskedChoice, BoxMarket, Recall)
+PROBES = (OneStep, TwoArmed, DelayedReward, RandomStop, TimeLimited, MaskedChoice, BoxMarket, Recall, Decisions)
 
 __all__ = [
     "PROBES",
     "BoxMarket",
+    "Decisions",
     "DelayedReward",
     "MaskedChoice",
     "OneStep",
@@ -21,4 +23,8 @@ __all__ = [
     "Recall",
     "TimeLimited",
     "TwoArmed",
+    "decisions",
+    "slippery_cliff",
+    "two_bets",
+    "two_steps",
 ]
