@@ -140,3 +140,46 @@ class RecurrentActorCritic(nn.Module):
     def initial_memory(self, batch: tuple[int, ...] = ()) -> Float[Array, "*batch H"]:
         """The memory at an episode's start."""
         return jnp.zeros((*batch, self.hidden), jnp.float32)
+
+
+class FeedForwardActorCritic(nn.Module):
+    """Two hidden layers without a memory, and the heads of `RecurrentActorCritic`: for games whose state is seen.
+
+    Attributes:
+        num_outputs: outputs of the policy that depend on the observation.
+        num_labels: `L`, size of the identity head.
+        hidden: width of both layers.
+        free: as in `RecurrentActorCritic`.
+    """
+
+    num_outputs: int
+    num_labels: int
+    hidden: int
+    free: tuple[float, ...] = ()
+
+    joint = False
+
+    @nn.compact
+    def __call__(
+        self, memory: tuple[()], obs: Array, mask: Bool[Array, "T *batch A"] | None, start: Bool[Array, "T *batch"]
+    ) -> tuple[tuple[()], Heads]:
+        """As `RecurrentActorCritic`, with nothing to remember."""
+        x = obs.reshape(*start.shape, -1).astype(jnp.float32)
+        for i in range(2):
+            x = nn.tanh(nn.Dense(self.hidden, kernel_init=orthogonal(2**0.5), name=f"hidden_{i}")(x))
+        policy = nn.Dense(self.num_outputs, kernel_init=orthogonal(0.01), name="policy")(x)
+        free = self.param("free", lambda key: jnp.asarray(self.free, jnp.float32)) if self.free else None
+        value = nn.Dense(1, kernel_init=orthogonal(1.0), name="value")(x)
+        labels = nn.Dense(self.num_labels, kernel_init=orthogonal(0.01), name="label")(x)
+        return memory, Heads(policy_outputs(policy, mask, free), value[..., 0], labels)
+
+    def run(
+        self, params: PyTree, memory: tuple[()], seen: MaskedObs, start: Bool[Array, "T *batch"]
+    ) -> tuple[tuple[()], Heads]:
+        """As `RecurrentActorCritic.run`."""
+        memory, heads = self.apply(params, memory, seen.obs, seen.mask, start)
+        return memory, Heads(*heads)
+
+    def initial_memory(self, batch: tuple[int, ...] = ()) -> tuple[()]:
+        """None."""
+        return ()

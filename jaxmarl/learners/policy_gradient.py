@@ -47,7 +47,8 @@ class PPOConfig:
     """Settings of the algorithm, and of the network of `ppo`.
 
     Attributes:
-        hidden: width of the encoder and of the memory.
+        hidden: width of the encoder and of the memory, or of two layers without one.
+        recurrent: whether the network has a memory.
         chunk_length: steps of a training sequence (back-propagation through time stops at its start); must divide the
             horizon of a fixed-horizon environment.
         chunks_per_update: consecutive sequences that one update collects from each environment.
@@ -73,6 +74,7 @@ class PPOConfig:
     """
 
     hidden: int = 64
+    recurrent: bool = True
     chunk_length: int = 100
     chunks_per_update: int = 1
     epochs: int = 2

@@ -1,5 +1,7 @@
 """Recurrent proximal policy optimisation (Schulman et al. 2017) with an opponent-identity head."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
@@ -9,7 +11,7 @@ from jaxmarl.core.policy import Policy
 from jaxmarl.core.rollout import BatchedEnv, check_num_steps
 from jaxmarl.learners.actions import ActionHead, action_head
 from jaxmarl.learners.base import Learner
-from jaxmarl.learners.networks import RecurrentActorCritic
+from jaxmarl.learners.networks import FeedForwardActorCritic, RecurrentActorCritic
 from jaxmarl.learners.policy_gradient import ActorCritic, ClippedPolicyGradient, PPOConfig, with_mask
 
 
@@ -26,7 +28,8 @@ def ppo(env: BatchedEnv, config: PPOConfig, env_params: PyTree = None) -> Learne
     """
     env_params = env.default_params if env_params is None else env_params
     head = action_head(env.action_space(env_params), config.bounds, config.spread, config.initial_std)
-    network = RecurrentActorCritic(head.num_outputs, env.num_labels, config.hidden, head.free)
+    architecture = RecurrentActorCritic if config.recurrent else FeedForwardActorCritic
+    network = architecture(head.num_outputs, env.num_labels, config.hidden, head.free)
     return policy_gradient_learner(env, config, env_params, network, head, network_policy(network, head))
 
 
@@ -48,7 +51,7 @@ def policy_gradient_learner(
     )
 
 
-def network_policy(network: RecurrentActorCritic, head: ActionHead, name: str = "ppo") -> Policy:
+def network_policy(network: Any, head: ActionHead, name: str = "ppo") -> Policy:
     """The stochastic policy of a network, for one agent; its params are the network's."""
 
     def act(params, memory, seen, chance):

@@ -87,6 +87,8 @@ class EnvironmentPsro:
         matches: against each of them.
         episodes: of every new profile, to estimate payoffs.
         env_params: of the environment (default: its own).
+        warm_start: whether a response starts from the newest strategy of the seat's population instead of fresh
+            parameters; for learners whose state has `params`, as PPO's.
     """
 
     env: AnyEnvironment
@@ -96,6 +98,7 @@ class EnvironmentPsro:
     matches: int = 4
     episodes: int = 200
     env_params: PyTree = None
+    warm_start: bool = False
 
     exact = False
     pure = False
@@ -130,7 +133,7 @@ class EnvironmentPsro:
     def best_response(self, seat: int, populations: Populations, others: Float[Array, "*others"], key: Array) -> Any:
         """Parameters after `updates` updates against the mixture."""
         rivals = tuple(population for i, population in enumerate(populations) if i != seat)
-        return self._train(seat)(rivals, others, key)
+        return self._train(seat)(rivals, others, key, newest(populations[seat]) if self.warm_start else None)
 
     def payoff_row(self, seat: int, strategy: Strategy, populations: Populations, key: Array) -> Estimates:
         """Mean returns of `episodes` matches of every profile with the strategy."""
@@ -201,14 +204,16 @@ class EnvironmentPsro:
             params = tuple(member(rival, index) for rival, index in zip(rivals, drawn, strict=True))
             return self.oracle(env, (self._params, params))
 
-        def train(rivals: tuple[PyTree, ...], others: Array, key: Array) -> Strategy:
+        def train(rivals: tuple[PyTree, ...], others: Array, key: Array, first: Strategy | None) -> Strategy:
             init_key, key = jax.random.split(key)
             start = learner(rivals, others, init_key)
+            state = start.init(init_key)
+            state = state if first is None else state.replace(params=first)
 
             def update(state: PyTree, key: Array) -> tuple[PyTree, None]:
                 return learner(rivals, others, key).update(state)[0], None
 
-            state = jax.lax.scan(update, start.init(init_key), jax.random.split(key, self.updates))[0]
+            state = jax.lax.scan(update, state, jax.random.split(key, self.updates))[0]
             return start.params(state)
 
         return train
@@ -236,6 +241,14 @@ class EnvironmentPsro:
             return sample_estimates(jnp.moveaxis(table, (-2, -1), (0, 1)))
 
         return play
+
+
+@jax.jit
+def newest(population: PyTree) -> Strategy:
+    """The last strategy of a population that is there (missing ones are zeros)."""
+    there = jnp.stack([jnp.any(leaf.reshape(len(leaf), -1) != 0, axis=1) for leaf in jax.tree.leaves(population)])
+    there = jnp.any(there, axis=0)
+    return member(population, len(there) - 1 - jnp.argmax(there[::-1]))
 
 
 def draw_profiles(key: Array, distribution: Float[Array, "*others"], count: int) -> tuple[Int[Array, " count"], ...]:

@@ -32,7 +32,8 @@ def expand(game: PsroGame, state: PsroState, settings: PsroSettings, solver: Met
     saddle: Any = None
     if settings.self_play or settings.variant == "anytime":
         saddle = game.saddle_points(state.populations, state.empirical.masks)  # type: ignore[attr-defined]
-    seats = (0,) if _is_symmetric_duel(game, settings) else tuple(range(game.num_players))
+    alone = settings.single_oracle or _is_symmetric_duel(game, settings)
+    seats = (0,) if alone else tuple(range(game.num_players))
     keys = {seat: jax.random.split(jax.random.fold_in(key, seat), 3) for seat in seats}
     # exact responses first, so that nothing is added once they gain nothing; of others every match is to be used
     found = {seat: turn.certificate(seat, keys[seat][0]) for seat in seats} if game.exact else {}
@@ -146,12 +147,24 @@ class _Turn:
         scale = jnp.where(weights > 0, weights, 1)
         return own_first / scale.reshape(-1, *[1] * (own_first.ndim - 1)), weights
 
+    def _trembling(self, seat: int, target: Float[Array, "*others"]) -> Float[Array, "*others"]:
+        """The distribution if each of the others plays a strategy drawn uniformly with probability `tremble`."""
+        masks = [mask for i, mask in enumerate(self.empirical.masks) if i != seat]
+        for axis, mask in enumerate(masks):
+            along = [1] * target.ndim
+            along[axis] = -1
+            uniform = (mask / jnp.sum(mask)).reshape(along)
+            mean = jnp.sum(target, axis=axis, keepdims=True) * uniform
+            target = (1 - self.settings.tremble) * target + self.settings.tremble * mean
+        return target
+
     def _respond(self, seat: int, targets: Array, weights: Array, key: Array) -> tuple[_Response, np.ndarray]:
         """Responses to the targets, stacked, and which targets they are: those with weight, if it is known."""
 
         def respond(target: Array, key: Array) -> _Response:
             oracle_key, row_key = jax.random.split(key)
-            strategy = self.game.best_response(seat, self.populations, target, oracle_key)
+            expected = self._trembling(seat, target) if self.settings.tremble else target
+            strategy = self.game.best_response(seat, self.populations, expected, oracle_key)
             row = payoff_row(self.game, self.shared, self.populations, self.empirical, seat, strategy, row_key)
             return _Response(strategy, row, *_value(target, row, seat=seat))
 

@@ -37,6 +37,10 @@ class PsroSettings:
         diversity: weight of diverse responses in place of best ones (games with a `diverse_response`); 0 for none.
         diversity_decay: factor of that weight from one iteration to the next.
         shared: whether all seats share one population; None: if the game is symmetric.
+        single_oracle: whether only the first seat responds, of a shared population whose meta-solver plays all seats
+            alike (zero-sum games of two players do so anyway).
+        tremble: the share of uniform play that responses expect of every other population (Slumbers et al. 2023, so
+            that what is rare is hedged against). Gains are of the mixture itself.
         tolerance: of exact games: stops when what responses gain adds to no more, in units of payoffs.
     """
 
@@ -49,6 +53,8 @@ class PsroSettings:
     diversity: float = 0.0
     diversity_decay: float = 0.9
     shared: bool | None = None
+    single_oracle: bool = False
+    tremble: float = 0.0
     tolerance: float = 1e-6
 
     def __post_init__(self) -> None:
@@ -57,6 +63,7 @@ class PsroSettings:
         require_choice("variant", self.variant, VARIANTS)
         require(self.diversity >= 0, "diversity", self.diversity, "non-negative")
         require(0 <= self.diversity_decay <= 1, "diversity_decay", self.diversity_decay, "in [0, 1]")
+        require(0 <= self.tremble < 1, "tremble", self.tremble, "in [0, 1)")
         require(self.tolerance >= 0, "tolerance", self.tolerance, "non-negative")
 
     @property
@@ -129,6 +136,9 @@ def choose_meta_solver(game: PsroGame, settings: PsroSettings) -> MetaSolver:
     """
     if settings.shared:
         require(game.symmetric, "shared", True, "False or None in a game that is not symmetric")
+    if settings.single_oracle:
+        shared = is_shared(game, settings)
+        require(shared, "single_oracle", True, "False where seats have populations of their own")
     duel = game.num_players == 2 and game.zero_sum
     if settings.variant == "anytime" or settings.self_play:
         offered = duel and hasattr(game, "saddle_points")
