@@ -77,8 +77,8 @@ def mixture_response_value(
 
 def mixtures_nash_conv(
     game: MarkovGame,
-    actions: Sequence[Int[np.ndarray, "policies num_states"]],
-    mixtures: Sequence[Float[np.ndarray, " policies"]],
+    actions: Sequence[Int[np.ndarray, "_ num_states"]],
+    mixtures: Sequence[Float[np.ndarray, " _"]],
 ) -> float:
     """NashConv of mixtures of deterministic policies in a zero-sum game: what the two best responses earn together.
 
