@@ -157,3 +157,16 @@ def test_rlax_projects_alike():
     np.testing.assert_allclose(
         project(jnp.asarray(SOURCE), jnp.asarray(CHANCES), jnp.asarray(GRID)), expected, atol=1e-6
     )
+
+
+def test_rlax_projects_random_laws_and_edge_cases_alike():
+    """Atoms on the grid, beyond it, all in one place; grids that are not equally spaced."""
+    rlax = pytest.importorskip("rlax")
+    draws = np.random.default_rng(0)
+    sources = np.sort(draws.uniform(-2, 2, (8, 5)), axis=1)
+    sources[1], sources[2], sources[3], sources[4] = GRID, GRID + 0.5, 0.3, [-9, -1, 0, 1, 9]
+    chances = draws.dirichlet(np.ones(5), 8)
+    for grid in (np.asarray(GRID), np.array([-2.0, -1, 0, 0.5, 3])):
+        args = [jnp.asarray(x, jnp.float32) for x in (sources, chances, grid)]
+        expected = jax.jit(jax.vmap(rlax.categorical_l2_project, in_axes=(0, 0, None)))(*args)
+        np.testing.assert_allclose(jax.jit(project)(*args), expected, atol=2e-6)

@@ -263,7 +263,28 @@ def test_wrong_arguments_are_named():
 
 
 def test_rlax_losses_are_alike():
+    """Of random transitions of three actions, with and without an end."""
     rlax = pytest.importorskip("rlax")
-    values, targets = jnp.array([-1.0, 0, 1, 2]), jnp.array([-0.6, 0.3, 3, 3.9])
-    expected = rlax.quantile_regression_loss(values, midpoint_levels(4), targets, 1.0)
-    np.testing.assert_allclose(losses.quantile_huber_loss(values, midpoint_levels(4), targets), expected, rtol=1e-5)
+    draws, levels, atoms = np.random.default_rng(0), midpoint_levels(4), jnp.linspace(-2.0, 2.0, 6)
+    now, after, judge = (jnp.asarray(draws.normal(size=(16, 3, 6)), jnp.float32) for _ in range(3))
+    action, reward = jnp.arange(16) % 3, jnp.asarray(draws.normal(size=16), jnp.float32)
+    discount = jnp.where(jnp.arange(16) % 5 == 0, 0.0, 0.9)
+
+    def one(now, after, judge, action, reward, discount):
+        def ours(selector=None):
+            target = losses.categorical_q_target(after, reward, discount, atoms, selector)
+            return losses.categorical_loss(now[action], target)
+
+        theirs = (
+            rlax.categorical_q_learning(atoms, now, action, reward, discount, atoms, after),
+            rlax.categorical_double_q_learning(atoms, now, action, reward, discount, atoms, after, judge @ atoms),
+            rlax.quantile_q_learning(
+                now[:, :4].T, levels, action, reward, discount, after[:, :4].T, after[:, :4].T, huber_param=1.0
+            ),
+        )
+        best = jnp.argmax(jnp.mean(after[:, :4], -1))
+        quantile = losses.quantile_huber_loss(now[action, :4], levels, reward + discount * after[best, :4], 1.0)
+        return (ours(), ours(judge @ atoms), quantile), theirs
+
+    found, expected = jax.jit(jax.vmap(one))(now, after, judge, action, reward, discount)
+    np.testing.assert_allclose(jnp.stack(found), jnp.stack(expected), rtol=2e-5, atol=1e-6)
