@@ -1,12 +1,13 @@
-"""Speed of Markov games, dilemmas, gridworlds, driving and bandits under random actions, and of OpenSpiel's soccer.
+"""Speed of Markov games, dilemmas, gridworlds, driving and bandits under random actions, and of OpenSpiel's.
 
     python scripts/bench/markov_games.py [--only NAME ...] [--sizes 1 64 1024 16384] [--core 0] [--out out.json]
 
 Registered environments of the five families play `--sizes` parallel instances with random legal actions; those that
 end are restarted as roll-outs do; a step is one move of all agents. Prints median steps a second of all instances
-together over `--repeats` timed calls, with compile seconds (no compilation cache). OpenSpiel's `markov_soccer`, where
-it is installed, is played from Python, one game at a time; its rules differ a little (the ball starts loose), and two
-moves and the chance node that orders them count as one step. `--core` pins the process to one core before JAX starts.
+together over `--repeats` timed calls, with compile seconds (no compilation cache). OpenSpiel's games, where it is
+installed: its iterated prisoner's dilemma is a NumPy batch, given actions drawn beforehand; `markov_soccer` is played
+from Python, one game at a time; its rules differ a little (the ball starts loose), and two moves and the chance node
+that orders them count as one step. `--core` pins the process to one core before JAX starts.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import os
 import random
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,6 @@ from auctions import play
 
 FAMILIES = ("markov", "dilemmas", "gridworlds", "driving", "bandits")
 STEPS = {1: 2048, 64: 512, 1024: 128, 16384: 16}
-OURS, THEIRS = "soccer", "OpenSpiel markov_soccer"
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -48,29 +49,60 @@ def environments() -> list[str]:
     return [name for name in list_envs() if env_factory(name).__module__.startswith(folders)]
 
 
-def open_spiel_soccer(repeats: int, steps: int) -> dict[str, float]:
-    """Random play of `markov_soccer`, a step being both players' moves and the chance node that orders them."""
+def open_spiel_soccer(size: int, steps: int) -> float:
+    """Seconds of random play of `markov_soccer`, a step being both players' moves and the chance node that orders them.
+
+    Args:
+        size: only the number of steps grows with it: games are played one after another.
+        steps: of each.
+    """
     import pyspiel
 
     game = pyspiel.load_game("markov_soccer")
-    random.seed(0)
-    rates = []
-    for _ in range(repeats):
-        state, moved, started = game.new_initial_state(), 0, time.perf_counter()
-        while moved < steps:
-            if state.is_terminal():
-                state = game.new_initial_state()
-            elif state.is_chance_node():
-                state.apply_action(random.choice(state.legal_actions()))  # chance is uniform in this game
-            else:
-                state.apply_actions([random.choice(state.legal_actions(player)) for player in (0, 1)])
-                moved += 1
-        rates.append(steps / (time.perf_counter() - started))
-    median = statistics.median(rates)
-    return {"steps_per_second": median, "slowest": min(rates), "fastest": max(rates), "compile_seconds": 0.0}
+    state, moved, started = game.new_initial_state(), 0, time.perf_counter()
+    while moved < size * steps:
+        if state.is_terminal():
+            state = game.new_initial_state()
+        elif state.is_chance_node():
+            state.apply_action(random.choice(state.legal_actions()))  # chance is uniform in this game
+        else:
+            state.apply_actions([random.choice(state.legal_actions(player)) for player in (0, 1)])
+            moved += 1
+    return time.perf_counter() - started
 
 
-def print_table(rows: dict[str, dict[int, dict[str, Any]]], theirs: dict[str, float] | None, title: str) -> None:
+def open_spiel_dilemma(size: int, steps: int) -> float:
+    """Seconds of random play of the iterated prisoner's dilemma, `size` games at once."""
+    import numpy as np
+    from open_spiel.python.environments.iterated_matrix_game import IteratedPrisonersDilemma
+
+    game = IteratedPrisonersDilemma(steps, size)
+    actions = np.random.default_rng(0).integers(0, 2, (steps, size, 2))
+    game.reset()
+    started = time.perf_counter()
+    for action in actions:
+        game.step(action)
+    return time.perf_counter() - started
+
+
+PEERS: dict[str, tuple[str, Callable[[int, int], float], int]] = {
+    "soccer": ("OpenSpiel markov_soccer", open_spiel_soccer, 10_000),  # steps at most: it is slow
+    "iterated_matrix": ("OpenSpiel iterated dilemma", open_spiel_dilemma, 2**20),
+}
+
+
+def peer_speeds(name: str, sizes: list[int], repeats: int) -> dict[int, dict[str, float]]:
+    """Steps a second of OpenSpiel's version of an environment, all instances together."""
+    _, seconds, most = PEERS[name]
+    rows = {}
+    for size in sizes:
+        steps = max(min(STEPS.get(size, 64), most // size), 1)
+        rates = [size * steps / seconds(size, steps) for _ in range(repeats)]
+        rows[size] = {"steps_per_second": statistics.median(rates), "slowest": min(rates), "fastest": max(rates)}
+    return rows
+
+
+def print_table(rows: dict[str, dict[int, Any]], theirs: dict[str, dict[int, Any]], title: str) -> None:
     """A line for each environment, a column for each number of instances."""
     from rich.console import Console
     from rich.table import Table
@@ -83,12 +115,11 @@ def print_table(rows: dict[str, dict[int, dict[str, Any]]], theirs: dict[str, fl
         speeds = [f"{row[size]['steps_per_second']:,.0f}" for size in sizes]
         compiled = max(figures["compile_seconds"] for figures in row.values())
         table.add_row(name, str(row[sizes[0]]["num_agents"]), *speeds, f"{compiled:.1f}")
-    if theirs:
+    for name, peer in theirs.items():
         table.add_section()
-        table.add_row(THEIRS, "2", f"{theirs['steps_per_second']:,.0f}", *[""] * (len(sizes) - 1), "")
-    if theirs and OURS in rows:
-        ratios = [f"{rows[OURS][size]['steps_per_second'] / theirs['steps_per_second']:.3g} x" for size in sizes]
-        table.add_row(f"{OURS} : {THEIRS}", "", *ratios, "")
+        table.add_row(PEERS[name][0], "2", *(f"{peer[size]['steps_per_second']:,.0f}" for size in sizes), "")
+        ratios = [rows[name][size]["steps_per_second"] / peer[size]["steps_per_second"] for size in sizes]
+        table.add_row(f"{name} : OpenSpiel's", "", *(f"{ratio:.3g} x" for ratio in ratios), "")
     Console(width=120).print(table)
 
 
@@ -107,14 +138,15 @@ def main() -> None:
     for name in names:
         env_factory(name)  # an unknown name fails now, not after minutes
     rows: dict[str, dict[int, dict[str, Any]]] = {}
+    theirs: dict[str, dict[int, dict[str, float]]] = {}
+    random.seed(0)
     for name in names:
         rows[name] = {size: play(name, None, size, args.repeats, STEPS.get(size, 64)) for size in args.sizes}
-    theirs = None
-    if args.only is None or OURS in args.only:
         try:
-            theirs = open_spiel_soccer(args.repeats, 1000 if args.smoke else 10_000)
+            if name in PEERS:
+                theirs[name] = peer_speeds(name, args.sizes, args.repeats)
         except ImportError:
-            print("OpenSpiel is not installed: not compared")
+            print(f"OpenSpiel is not installed: {name} is not compared")
     device = f"{jax.devices()[0].device_kind}, {len(os.sched_getaffinity(0))} cores"
     print_table(rows, theirs, f"steps a second; jax {jax.__version__}, {device}")
     if args.out:
