@@ -26,14 +26,16 @@ def environments_of(family: str) -> list[str]:
     return [name for name in list_envs() if family_of(name) == family]
 
 
-def overview(family: str) -> str:
-    """One row for each environment of a family: agents, length, spaces, declared facts."""
+def overview(family: str, page: str = "") -> str:
+    """One row for each environment of a family: agents, length, spaces, declared facts; links into `page`."""
     rows = []
     for name in environments_of(family):
         env, params = make(name)
         spaces = (space_cells(env.observation_space(params)), space_cells(env.action_space(params)))
         shown, chosen = (f"{shape} {kind}" if shape else kind for shape, kind, _ in spaces)
-        rows.append([f"[`{name}`](#{name})", str(env.num_agents), length_of(env), shown, chosen, ", ".join(facts_of(env))])
+        rows.append(
+            [f"[`{name}`]({page}#{name})", str(env.num_agents), length_of(env), shown, chosen, ", ".join(facts_of(env))]
+        )
     return table(["environment", "agents", "steps", "observation", "action", "declared"], rows)
 
 
@@ -47,7 +49,10 @@ def section(name: str) -> str:
     fields = _fields(factory)
     if fields:
         rows = [[f"`{field}`", f"`{default!r}`", text] for field, default, text in fields]
-        parts += [f'Fields, as in `jaxmarl.make("{name}", {fields[0][0]}=…)`:', table(["field", "default", "meaning"], rows)]
+        parts += [
+            f'Fields, as in `jaxmarl.make("{name}", {fields[0][0]}=…)`:',
+            table(["field", "default", "meaning"], rows),
+        ]
     numbers = list(_numbers(params))
     if numbers:
         parts += ["Numbers, in `params`:", table(["number", "default", "meaning"], numbers)]
@@ -93,7 +98,9 @@ def chance_of(spec: Any) -> str:
     for leaf in jax.tree.leaves(spec, is_leaf=is_leaf):
         kind = {"Integers": "integer", "Key": "key"}.get(type(leaf).__name__, type(leaf).__name__.lower())
         counts[kind] = counts.get(kind, 0) + int(np.prod(leaf.shape))
-    named = [f"{count} {kind}{'s' if count > 1 and kind in ('integer', 'key') else ''}" for kind, count in counts.items()]
+    named = [
+        f"{count} {kind}{'s' if count > 1 and kind in ('integer', 'key') else ''}" for kind, count in counts.items()
+    ]
     return " and ".join(named) or "nothing"
 
 

@@ -3,7 +3,7 @@
 A line `<!-- generated: KIND ARGUMENT ... -->` of a page is followed, in the site, by a table or a section made from the
 registries, docstrings and spaces of the installed package:
 
-    overview FAMILY         a row for each environment of a family
+    overview FAMILY [PAGE]  a row for each environment of a family, which link to their page
     environment NAME        all about one
     others FAMILY           all about those of the family that the page has not named
     shared CLASS            what the environments derived from a class share
@@ -46,7 +46,9 @@ def environments_on(markdown: str) -> list[str]:
     found = markers(markdown)
     named = [name for kind, names in found if kind == "environment" for name in names]
     families = [family for kind, families in found if kind == "others" for family in families]
-    return named + [each for family in families for each in docs_environments.environments_of(family) if each not in named]
+    return named + [
+        each for family in families for each in docs_environments.environments_of(family) if each not in named
+    ]
 
 
 def filled(markdown: str) -> str:

@@ -38,9 +38,13 @@ def games() -> str:
     rows = []
     for name in list_games():
         entry = game_entry(name)
-        facts = [fact.replace("_", "-") for fact in ("zero_sum", "symmetric", "potential", "random") if getattr(entry, fact)]
+        facts = [
+            fact.replace("_", "-") for fact in ("zero_sum", "symmetric", "potential", "random") if getattr(entry, fact)
+        ]
         settings = ", ".join(f"{key}={value!r}" for key, value in entry.params.items())
-        rows.append([reference(entry.build, name), f"`{settings}`" if settings else "", ", ".join(facts), entry.summary])
+        rows.append(
+            [reference(entry.build, name), f"`{settings}`" if settings else "", ", ".join(facts), entry.summary]
+        )
     return table(["game", "settings", "declared", "what it is"], rows)
 
 
