@@ -1,13 +1,15 @@
 """Deep value learners on probes with known values; every head runs in the same loop."""
 
-from functools import cache
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmarl.core import VectorEnv
+from jaxmarl.core import MaskedObs, PopulationEnv, VectorEnv
+from jaxmarl.distributional import risk, tabular_mdp
+from jaxmarl.envs.rps import RepeatedRPS, bot_players
 from jaxmarl.learners import over_seeds
 from jaxmarl.learners.value import (
     CategoricalHead,
@@ -24,7 +26,8 @@ from jaxmarl.learners.value import (
     risk_neutral,
 )
 from jaxmarl.learners.value.acting import value_network
-from jaxmarl.testing.probes import DelayedReward, RandomStop, TimeLimited
+from jaxmarl.testing.probes import DelayedReward, RandomStop, TimeLimited, decisions
+from jaxmarl.training import run
 
 SETTINGS = {
     "hidden": (32,),
@@ -112,6 +115,41 @@ def test_seeds_are_independent_and_alike_to_single_runs():
     for stacked, alone in zip(jax.tree.leaves(many.params), jax.tree.leaves(single.params), strict=True):
         assert float(jnp.abs(stacked[0] - stacked[1]).max()) > 1e-3 or stacked.ndim == 2
         np.testing.assert_allclose(stacked[1], alone, atol=2e-2)
+
+
+@pytest.mark.slow
+def test_risk_is_a_hook_of_acting_and_of_targets():
+    """1 for sure, or 0 or 4 by a fair coin: the mean takes the bet, the lower half does not."""
+    bets = tabular_mdp([[[1, 0], [0.5, 0.5]]], [[[1, 1], [0, 4]]], 0, False)
+    env, head = VectorEnv(decisions(bets, 1), 8), QuantileHead(16, kappa=0.1)
+    config = ValueConfig(**{**SETTINGS, "collect": 4})
+    for functional, best in ((risk_neutral, 1), (partial(risk.cvar, level=0.5), 0)):
+        learner = deep_q(env, head, config, bets, behaviour=functional, target=functional)
+        state, metrics = jax.jit(lambda key, learner=learner: learner.update(learner.init(key)))(jax.random.key(0))
+        seen = MaskedObs(jnp.array([1.0, 1.0]), jnp.ones(2, bool))
+        assert int(learner.policy.sample(jax.random.key(0), state.params, (), seen)[0]) == best
+        assert float(metrics["reward"]) == pytest.approx(1.7 if best else 1.3, abs=0.2)
+
+
+@pytest.mark.slow
+def test_one_agent_learns_against_a_population():
+    """Against one who always throws rock, and one who turns; each is told by what it threw last."""
+    env = RepeatedRPS(num_throws=20)
+    batch = PopulationEnv(env, bot_players(env, ["rockbot", "rotatebot"]), matches=4)
+    learner = deep_q(batch, MeanHead(), ValueConfig(**{**SETTINGS, "collect": 20, "gradient_steps": 20, "rounds": 60}))
+    _, metrics = jax.jit(lambda key: learner.update(learner.init(key)))(jax.random.key(0))
+    assert float(metrics["reward"]) > 0.5
+
+
+@pytest.mark.slow
+def test_the_host_loop_runs_and_resumes_it(tmp_path):
+    config = ValueConfig(**{**SETTINGS, "rounds": 5, "priority": 0.6})
+    learner = deep_q(VectorEnv(DelayedReward(), 8), MeanHead(), config)
+    whole = run(learner, tmp_path / "whole", num_updates=4, updates_per_chunk=2, show_progress=False)
+    run(learner, tmp_path / "cut", num_updates=2, updates_per_chunk=2, show_progress=False)
+    cut = run(learner, tmp_path / "cut", num_updates=4, updates_per_chunk=2, show_progress=False, resume=True)
+    jax.tree.map(np.testing.assert_array_equal, whole.state.params, cut.state.params)
+    assert whole.agent_steps == 4 * 5 * 16
 
 
 def pqn_trained(env, collect):

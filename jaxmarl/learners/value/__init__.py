@@ -9,6 +9,7 @@
 | FQF | `deep_q(env, FractionHead(num_quantiles), config)` |
 | log-mapped and reward-decomposed Q | `deep_q(env, MappedHead(mapping, channels), config)` |
 | control of `E f(stock + return)`: tails, targets | `stock_q(VectorEnv(WithStock(env, low, high), B), f, config)` |
+| distributional soft actor-critic, discrete actions | `soft_actor_critic(env, config)` |
 | PQN | `pqn(env, PQNConfig(...))` |
 | HL-Gauss, two-hot | `deep_q(env, HistogramHead(low, high, num_bins), config)`, `ratio=0` |
 
@@ -39,6 +40,7 @@ from jaxmarl.learners.value.loop import ValueLearning, ValueState, deep_q
 from jaxmarl.learners.value.mapped import IdentityMap, LogLinearMap, LogMap, MappedHead, ValueMap
 from jaxmarl.learners.value.pqn import PQNConfig, lambda_returns, pqn
 from jaxmarl.learners.value.replay import Replay, Transition
+from jaxmarl.learners.value.soft import SoftLearning, SoftNetwork, soft_actor_critic
 from jaxmarl.learners.value.stock import StockHead, StockParams, TailStart, WithStock, from_stock, stock_q, tail_start
 
 __all__ = [
@@ -56,6 +58,8 @@ __all__ = [
     "QuantileHead",
     "Replay",
     "ReturnHead",
+    "SoftLearning",
+    "SoftNetwork",
     "StockHead",
     "StockParams",
     "TailStart",
@@ -70,6 +74,7 @@ __all__ = [
     "lambda_returns",
     "pqn",
     "risk_neutral",
+    "soft_actor_critic",
     "stock_q",
     "tail_start",
 ]

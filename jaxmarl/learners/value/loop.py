@@ -1,7 +1,7 @@
 """The loop that all learners from a replay share: play, store, sample, step. What differs is in the head."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -172,12 +172,12 @@ class ValueLearning:
         done = state.rounds * self.steps_per_round
         epsilon = linear_decay(config.epsilon_start, config.epsilon_end, config.epsilon_steps, done)
         carry, steps, trajectory = self._play(state.params, state.rollout, play_key, epsilon)
-        state = state.replace(rollout=carry, replay=self.replay.add(state.replay, steps), key=key)
+        state = replace(state, rollout=carry, replay=self.replay.add(state.replay, steps), key=key)
         numbers = state.rounds * config.gradient_steps + jnp.arange(1, config.gradient_steps + 1)
         keys = jax.random.split(learn_key, config.gradient_steps)
         state, metrics = jax.lax.scan(self._gradient_step, state, (numbers, keys))
         metrics = {**jax.tree.map(jnp.mean, metrics), **reward_metrics(self.env, trajectory.reward), "epsilon": epsilon}
-        return state.replace(rounds=state.rounds + 1), (metrics, *ended_returns(trajectory))
+        return replace(state, rounds=state.rounds + 1), (metrics, *ended_returns(trajectory))
 
     def _play(self, params, carry: RolloutState, key: Array, epsilon: Any):
         actor_params = params, epsilon
@@ -185,7 +185,7 @@ class ValueLearning:
             self.env, self.actor, actor_params, carry, key, self.env_params, self.config.collect, keep_info=False
         )
         steps = steps_of(trajectory, last, self.env.horizon is not None)
-        return carry, steps.replace(reward=steps.reward * self.config.reward_scale), trajectory
+        return carry, replace(steps, reward=steps.reward * self.config.reward_scale), trajectory
 
     def _gradient_step(self, state: ValueState, inputs: tuple[Array, Array]) -> tuple[ValueState, Metrics]:
         number, key = inputs
@@ -199,7 +199,7 @@ class ValueLearning:
         target = optax.incremental_update(params, state.target, rate)
         replay = self.replay.rank(state.replay, sample, jnp.mean(losses, -1))
         metrics = {"loss": jnp.mean(losses), "grad_norm": optax.tree.norm(grads)}
-        return state.replace(params=params, target=target, opt_state=opt_state, replay=replay), metrics
+        return replace(state, params=params, target=target, opt_state=opt_state, replay=replay), metrics
 
     def _loss(self, params, target_params, batch: Transition, sample: Sample, key: Array):
         losses = self.losses(params, target_params, batch, key)
@@ -227,9 +227,13 @@ def value_optimiser(
     schedule = optax.linear_schedule(rate, 0.0, updates) if updates else rate
     parts = [optax.clip_by_global_norm(config.max_grad_norm), rule(schedule, eps=config.adam_epsilon)]
     for module, factor in (rates or {}).items():
-        mask = partial(path_aware_map, lambda path, _, module=module: module in path)
-        parts.append(optax.masked(optax.scale(factor), mask))
+        parts.append(optax.masked(optax.scale(factor), partial(_within, module)))
     return optax.chain(*parts)
+
+
+def _within(module: str, tree: PyTree) -> PyTree:
+    """Which leaves belong to a submodule."""
+    return path_aware_map(lambda path, _: module in path, tree)
 
 
 def ended_returns(trajectory: Trajectory) -> tuple[Float[Array, ""], Float[Array, ""]]:

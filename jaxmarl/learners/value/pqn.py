@@ -1,6 +1,6 @@
 """Q-learning without replay or target network, on lambda-returns (Gallici et al. 2024, "PQN")."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -182,7 +182,7 @@ class ParallelQ:
             keep_info=False,
         )
         steps = steps_of(trajectory, last, self.env.horizon is not None)
-        steps = steps.replace(reward=steps.reward * config.reward_scale)
+        steps = replace(steps, reward=steps.reward * config.reward_scale)
         data = (steps.obs, steps.action, self._targets(state.params, steps))
         data = jax.tree.map(lambda x: x.reshape(self.steps_per_update, *x.shape[3:]), data)
         keys = jax.random.split(shuffle_key, config.epochs)
@@ -197,12 +197,15 @@ class ParallelQ:
         return PQNState(params, opt_state, carry, state.updates + 1, key), metrics
 
     def _targets(self, params: PyTree, steps: Step) -> Float[Array, "T B N"]:
-        outputs = self.network.apply(params, steps.next.obs)
+        outputs: Any = self.network.apply(params, steps.next.obs)
         next_value = jnp.max(jnp.where(steps.next.mask, outputs, -jnp.inf), -1)
         # in an episode, the value at a step is the one after the step before; elsewhere it is not read
         value = jnp.concatenate([jnp.zeros_like(next_value[:1]), next_value[:-1]])
-        ends = (jnp.broadcast_to(x[..., None], value.shape) for x in (steps.terminated, steps.done & ~steps.terminated))
-        return lambda_returns(steps.reward, value, next_value, *ends, self.config.discount, self.config.trace)
+        terminated, done = (jnp.broadcast_to(x[..., None], value.shape) for x in (steps.terminated, steps.done))
+        config = self.config
+        return lambda_returns(
+            steps.reward, value, next_value, terminated, done & ~terminated, config.discount, config.trace
+        )
 
     def _epoch(self, data: Any):
         """A pass over the steps: (params and optimiser, key) to the same and the losses."""

@@ -244,7 +244,7 @@ def from_stock(params: StockParams, stock: Any) -> StockParams:
 
 
 def _with_stock(env: BatchedEnv) -> WithStock:
-    inner = env.env
+    inner = getattr(env, "env", None)
     require(isinstance(env, VectorEnv) and isinstance(inner, WithStock), "env", type(inner).__name__, "WithStock")
     assert isinstance(inner, WithStock)
     return inner
