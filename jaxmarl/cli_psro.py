@@ -23,6 +23,7 @@ def psro(
     seed: int = 0,
     updates: int = 100,
     episodes: int = 200,
+    horizon: int = 0,
     game_settings: Annotated[tuple[str, ...], tyro.conf.arg(name="game", metavar="NAME=VALUE ...")] = (),
     settings: Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="NAME=VALUE ...")] = (),
     ppo_settings: Annotated[tuple[str, ...], tyro.conf.arg(name="ppo", metavar="NAME=VALUE ...")] = (),
@@ -38,10 +39,11 @@ def psro(
         meta: meta-solver that mixes the population: nash, uniform, prd, alpharank, mgcce, mgce, or any solver.
         oracle: exact (games) or ppo (environments; fresh networks, trained on episodes against the mixture).
         iterations: most iterations (default: as many as the largest number of actions; 8 in environments).
-        variant: standard, rectified or anytime.
+        variant: standard, rectified, anytime or preference.
         seed: of everything random.
         updates: of PPO, for one response.
         episodes: of every new pair of strategies, to estimate payoffs.
+        horizon: steps of every episode, for an environment whose episodes may end early.
         game_settings: parameters of the game, or fields of the environment, as in --game num_throws=10.
         settings: of the loop, as in --set capacity=20 tolerance=1e-4 diversity=0.15 self_play=True.
         ppo_settings: of PPO, as in --ppo hidden=32 learning_rate=1e-3.
@@ -54,7 +56,7 @@ def psro(
 
     require_choice("meta", meta, meta_solver_names())
     require(not resume or bool(run), "run", run, "given, to resume")
-    exact, psro_game, actions = _game(game, oracle, game_settings, ppo_settings, updates, episodes)
+    exact, psro_game, actions = _game(game, oracle, game_settings, ppo_settings, updates, episodes, horizon)
     loop = Psro(psro_game, _settings(settings, meta, variant, iterations, actions))
     config: dict[str, Any] = {"game": game, "game_settings": list(game_settings), "ppo": list(ppo_settings)}
     title = f"{Path(game).name}, {meta}, {'exact' if exact else 'learned'} responses"
@@ -67,12 +69,17 @@ def psro(
     with live:
         if run:
             Path(run).parent.mkdir(parents=True, exist_ok=True)
-            config |= {} if exact else {"updates": updates, "episodes": episodes}
+            config |= {} if exact else {"updates": updates, "episodes": episodes, "horizon": horizon}
             state = run_saved(loop, run, seed=seed, resume=resume, config=config, on_iteration=show)
         else:
             import jax
 
             state = loop.run(jax.random.key(seed), show)
+    _report(console, state, title, exact, run, figure)
+
+
+def _report(console: Console, state: Any, title: str, exact: bool, run: str, figure: str) -> None:
+    """Prints the table, draws the figure that was asked for, and says what was written."""
     console.print(iterations_table(state, title, exact))
     if exact and bool(state.done):
         console.print("no response gains anything more", highlight=False)
@@ -123,7 +130,13 @@ def _settings(words: tuple[str, ...], meta: str, variant: str, iterations: int, 
 
 
 def _game(
-    name: str, oracle: str, fields: tuple[str, ...], ppo_words: tuple[str, ...], updates: int, episodes: int
+    name: str,
+    oracle: str,
+    fields: tuple[str, ...],
+    ppo_words: tuple[str, ...],
+    updates: int,
+    episodes: int,
+    horizon: int,
 ) -> tuple[bool, Any, int]:
     """Whether responses are exact, the game, and how many iterations it is given by default."""
     import jaxmarl.envs  # noqa: F401  # registers the environments
@@ -139,6 +152,7 @@ def _game(
     if not environment:
         require(oracle != "ppo", "oracle", oracle, f"exact for {name}, which is no environment")
         require(not ppo_words, "ppo", list(ppo_words), "left out with exact responses")
+        require(horizon == 0, "horizon", horizon, "left out with exact responses")
         from jaxmarl.games.extensive_zoo import list_extensive_games, make_extensive_game
         from jaxmarl.solvers.psro import ExtensivePsro, NormalFormPsro
 
@@ -148,17 +162,24 @@ def _game(
         array = load_game(name) if is_file else make_game(name, **assignments("game", fields))
         return True, NormalFormPsro(array), max(array.num_actions)
     require(oracle != "exact", "oracle", oracle, f"ppo for {name}, which is an environment")
-    return False, _environment(name, assignments("game", fields), ppo_words, updates, episodes), 8
+    return False, _environment(name, assignments("game", fields), ppo_words, updates, episodes, horizon), 8
 
 
-def _environment(name: str, fields: dict[str, Any], ppo_words: tuple[str, ...], updates: int, episodes: int) -> Any:
+def _environment(
+    name: str, fields: dict[str, Any], ppo_words: tuple[str, ...], updates: int, episodes: int, horizon: int
+) -> Any:
+    from jaxmarl.core.fixed_horizon import FixedHorizon
     from jaxmarl.core.registry import make
     from jaxmarl.experiments.config import override
     from jaxmarl.learners.ppo import PPOConfig
     from jaxmarl.solvers.psro.environment import EnvironmentPsro, ppo_oracle
 
     env, params = make(name, **fields)
-    require(env.horizon is not None, "game", name, "an environment of fixed horizon")
+    if env.horizon is None:
+        require(horizon > 0, "horizon", horizon, f"the steps of an episode, which in {name} may end early")
+        env = FixedHorizon(env, horizon)
+    else:
+        require(horizon == 0, "horizon", horizon, f"left out: episodes of {name} are {env.horizon} steps long")
     config = PPOConfig(
         hidden=32, chunk_length=env.horizon or 1, minibatches=2, learning_rate=5e-3, label_weight=0.0, discount=1.0
     )

@@ -46,6 +46,14 @@ def test_an_environment_with_ppo(capsys):
     assert "responses gain" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+def test_episodes_that_end_early_are_made_of_one_length(tmp_path, capsys):
+    options = ("--horizon", "5", "--iterations", "2", "--updates", "2", "--episodes", "10", "--ppo", "hidden=8")
+    assert call("soccer", "--oracle", "ppo", *options, "--run", str(tmp_path / "run")) == 0
+    assert "responses gain" in capsys.readouterr().out
+    assert call("soccer", "--oracle", "ppo", *options, "--run", str(tmp_path / "run"), "--resume") == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -56,6 +64,8 @@ def test_an_environment_with_ppo(capsys):
         (("rps", "--set", "capcity=3"), "did you mean 'capacity'"),
         (("rps", "--ppo", "hidden=8"), "ppo must be left out"),
         (("rps", "--resume"), "run must be given"),
+        (("soccer", "--oracle", "ppo"), "horizon must be the steps of an episode"),
+        (("repeated_rps", "--horizon", "9"), "horizon must be left out"),
     ],
 )
 def test_wrong_arguments_are_one_line(arguments, message, capsys):

@@ -6,9 +6,10 @@
 Rock-paper-scissors, Colonel Blotto (10 units, 3 fields, 66 allocations), a random zero-sum game of 100 x 100 actions,
 Kuhn poker and Goofspiel with 4 cards. Both sides start from the same strategies (action 0 in matrices, uniform in
 trees), mix by the same meta-solver and answer by exact best responses; the peer is given exact payoffs. Where best
-responses are unique the curves agree; where they tie, which one is found first is luck, so ours is also run with the
-actions renamed at random (matrices). The numbers go to `psro_curves.json` and `.png` in `--folder` (default:
-runs/psro_curves); without open-spiel, the peer's columns stay empty.
+responses are unique the curves agree; where they tie, which one is found first is luck, so matrix games are also run
+with the actions renamed at random (the peer in Blotto only, with Nash mixtures: it takes its time). The numbers go to
+`psro_curves.json` and `.png` in `--folder` (default: runs/psro_curves), and what is there is not run again; without
+open-spiel, the peer's columns stay empty.
 """
 
 import argparse
@@ -63,7 +64,7 @@ CASES = {
     ),
     "random_100": Case(
         "random, 100 x 100",
-        {"nash": 80, "uniform": 100, "prd": 40},
+        {"nash": 80, "uniform": 50, "prd": 25},
         lambda: np.random.default_rng(0).uniform(-1, 1, (100, 100)),
     ),
     "kuhn_poker": Case("Kuhn poker", {"nash": 12, "uniform": 60, "prd": 20}, None, kuhn_poker, ("kuhn_poker", {})),
@@ -88,19 +89,23 @@ def our_curve(game: PsroGame, meta: str, most: int) -> list[float]:
     return Psro(game, settings).run(jax.random.key(0)).rows()["nash_conv"].tolist()
 
 
-def renamed_curves(matrix: np.ndarray, meta: str, most: int, count: int) -> list[list[float]]:
-    """`our_curve` with actions other than the first in random orders, so that ties are broken at random."""
-    curves = []
+def matrix_game(matrix: np.ndarray) -> PsroGame:
+    """Our side's game of a matrix."""
+    return NormalFormPsro(zero_sum_game(matrix.astype(np.float32)), True, False)
+
+
+def renamed(matrix: np.ndarray, count: int) -> list[np.ndarray]:
+    """The matrix with actions other than the first in random orders, so that ties are broken at random."""
+    tables = []
     for seed in range(count):
         rng = np.random.default_rng(seed)
         rows, columns = (np.append(0, 1 + rng.permutation(size - 1)) for size in matrix.shape)
-        game = zero_sum_game(matrix[np.ix_(rows, columns)].astype(np.float32))
-        curves.append(our_curve(NormalFormPsro(game, True, False), meta, most))
-    return curves
+        tables.append(matrix[np.ix_(rows, columns)])
+    return tables
 
 
-def peer_curve(case: Case, meta: str, most: int) -> list[float] | None:
-    """The same of `psro_v2`, until it is solved; None if it is not installed."""
+def peer_curve(case: Case, matrix: np.ndarray | None, meta: str, most: int) -> list[float] | None:
+    """The same of `psro_v2` on a matrix or the tree of a case, until it is solved; None if it is not installed."""
     try:
         import pyspiel
 
@@ -108,8 +113,8 @@ def peer_curve(case: Case, meta: str, most: int) -> list[float] | None:
     except ImportError:
         return None
     span, first = 2.0, None
-    if case.matrix:
-        matrix, first = case.matrix(), 0
+    if matrix is not None:
+        first = 0
         span = float(np.ptp(matrix))
         game = pyspiel.convert_to_turn_based(pyspiel.create_matrix_game(matrix.tolist(), (-matrix).tolist()))
     else:
@@ -119,7 +124,7 @@ def peer_curve(case: Case, meta: str, most: int) -> list[float] | None:
             game = pyspiel.convert_to_turn_based(game)
     options = {"prd_iterations": PRD_STEPS, "prd_dt": PRD_STEP / span, "prd_gamma": 1e-6} if meta == "prd" else {}
     curve: list[float] = []
-    rows = psro_v2_iterations(game, meta, first_action=first, episodes=1 if case.matrix else 0, **options)
+    rows = psro_v2_iterations(game, meta, first_action=first, episodes=0 if matrix is None else 1, **options)
     for row in itertools.islice(rows, most):
         curve.append(row.nash_conv)
         if row.nash_conv <= SOLVED:
@@ -145,16 +150,19 @@ def compare(name: str, meta: str, args: argparse.Namespace) -> dict[str, Any]:
     matrix = case.matrix() if case.matrix else None
     started = time.perf_counter()
     if matrix is not None:
-        game: PsroGame = NormalFormPsro(zero_sum_game(matrix.astype(np.float32)), True, False)
+        ours = our_curve(matrix_game(matrix), meta, most)
     else:
         assert case.tree
-        game = ExtensivePsro(case.tree())
-    ours = our_curve(game, meta, most)
-    renamed = renamed_curves(matrix, meta, most, args.renamed) if matrix is not None else []
+        ours = our_curve(ExtensivePsro(case.tree()), meta, most)
+    tables = [] if matrix is None else renamed(matrix, args.renamed)
+    again = [our_curve(matrix_game(table), meta, most) for table in tables]
     middle = time.perf_counter()
-    peer = peer_curve(case, meta, most)
+    peer = peer_curve(case, matrix, meta, most)
     times = {"ours": middle - started, "peer": time.perf_counter() - middle}
-    return {"game": name, "meta": meta, "most": most, "seconds": times, "ours": ours, "renamed": renamed, "peer": peer}
+    tables = tables[: args.renamed_peer] if name == "blotto" and meta == "nash" else []
+    peer_again = [curve for table in tables if (curve := peer_curve(case, table, meta, most))]
+    row = {"game": name, "meta": meta, "most": most, "seconds": times, "ours": ours, "peer": peer}
+    return {**row, "renamed": again, "peer_renamed": peer_again}
 
 
 def summary(row: dict[str, Any]) -> list[str]:
@@ -165,10 +173,17 @@ def summary(row: dict[str, Any]) -> list[str]:
     for level in levels:
         pair = [reached(curve, level) for curve in (ours, peer or [])]
         cells.append(" / ".join("-" if number is None else str(number) for number in pair))
-    solved = [number for number in (reached(curve, SOLVED) for curve in row["renamed"]) if number]
-    cells.append(f"{min(solved)} to {max(solved)}" if solved else "")
+    cells.append(" / ".join(mean_solved(row[name]) for name in ("renamed", "peer_renamed") if row[name]))
     last = [f"{max(curve[-1], 0):.1e}" for curve in (ours, peer or []) if curve]
     return [*cells, " / ".join(last), f"{mean_ratio(ours, peer):.3f}" if peer else ""]
+
+
+def mean_solved(curves: list[list[float]]) -> str:
+    """Mean and range of the iterations until curves are solved; empty unless all are."""
+    solved = [number for number in (reached(curve, SOLVED) for curve in curves) if number]
+    if len(solved) < len(curves):
+        return ""
+    return f"{np.mean(solved):.1f} ({min(solved)} to {max(solved)})"
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
@@ -182,7 +197,7 @@ def print_table(rows: list[dict[str, Any]]) -> None:
         column.justify = "right"
     for row in rows:
         table.add_row(*summary(row))
-    Console(width=132).print(table)
+    Console(width=150).print(table)
 
 
 def draw_figure(rows: list[dict[str, Any]], path: Path) -> Path:
@@ -235,7 +250,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--meta", nargs="+", choices=METAS, default=list(METAS))
     parser.add_argument("--most", type=int, default=1000, help="iterations at most, in all games")
     parser.add_argument("--renamed", type=int, default=8, help="runs with actions renamed")
+    parser.add_argument("--renamed-peer", type=int, default=4, help="the same of the peer")
     parser.add_argument("--folder", type=Path, default=Path("runs/psro_curves"))
+    parser.add_argument("--fresh", action="store_true", help="run again what the folder has already")
     parser.add_argument("--smoke", action="store_true", help="two small games, few iterations: that it runs")
     args = parser.parse_args()
     if args.smoke:
@@ -247,13 +264,18 @@ def main() -> None:
     """Measures, prints and writes everything."""
     args = arguments()
     args.folder.mkdir(parents=True, exist_ok=True)
+    path = args.folder / "psro_curves.json"
+    known = json.loads(path.read_text())["rows"] if path.exists() and not args.fresh else []
     rows = []
     for game, meta in itertools.product(args.games, args.meta):
-        rows.append(compare(game, meta, args))
+        found = [row for row in known if (row["game"], row["meta"]) == (game, meta)]
+        rows.append(found[0] if found else compare(game, meta, args))
         print(
             f"{game}, {meta}: {rows[-1]['seconds']['ours']:.1f} s, peer {rows[-1]['seconds']['peer']:.1f} s", flush=True
         )
-        written = replace_file(args.folder / "psro_curves.json", (json.dumps({"rows": rows}, indent=1) + "\n").encode())
+        keys = [(row["game"], row["meta"]) for row in rows]
+        others = [row for row in known if (row["game"], row["meta"]) not in keys]
+        written = replace_file(path, (json.dumps({"rows": rows + others}, indent=1) + "\n").encode())
     print_table(rows)
     print(f"wrote {written} and {draw_figure(rows, args.folder / 'psro_curves.png')}")
 

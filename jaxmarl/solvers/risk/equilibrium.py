@@ -112,14 +112,18 @@ def rae_extragradient(
 
     profile, trace = iterate(step, _start(players, initial), iterations, record_every, measured)
     strategies = players.split(profile)
-    if polish:
-        strategies = polish_indifference(
-            game,
-            strategies,
-            lambda given: players.unpadded(players.gradients(players.stacked(given))),
-            lambda given: players.bound(players.stacked(given)),
-        )
+    strategies = _polished(game, players, strategies) if polish else strategies
     return _solution(players, strategies, iterations, trace)
+
+
+def _polished(game: NormalFormGame, players: RiskAversePlayers, strategies: Strategies) -> Strategies:
+    """Newton's method on the support, where that lowers the bound on the gaps."""
+    return polish_indifference(
+        game,
+        strategies,
+        lambda given: players.unpadded(players.gradients(players.stacked(given))),
+        lambda given: players.bound(players.stacked(given)),
+    )
 
 
 def rae_damped(
