@@ -24,6 +24,13 @@ from jaxmarl.envs.mechanisms.contracts import (
     ContractState,
     HiddenActionContract,
 )
+from jaxmarl.envs.mechanisms.decision_market import DecisionMarket, DecisionMarketParams, DecisionMarketState
+from jaxmarl.envs.mechanisms.decongestion import Decongestion, DecongestionState
+from jaxmarl.envs.mechanisms.decongestion_rules import FeatureMarket, market_outcome, random_market, soft_welfare
+from jaxmarl.envs.mechanisms.information import InformationAcquisition, InformationParams, InformationState
+from jaxmarl.envs.mechanisms.information_optimum import InformationMechanism, optimal_information
+from jaxmarl.envs.mechanisms.information_rules import InformationProblem, independent_looks, plan_utilities
+from jaxmarl.envs.mechanisms.scoring_rules import expected_score, log_score, quadratic_score, spherical_score
 from jaxmarl.envs.mechanisms.truthfulness import (
     DirectMechanism,
     Misreports,
@@ -38,9 +45,20 @@ __all__ = [
     "ContractGameState",
     "ContractParams",
     "ContractState",
+    "DecisionMarket",
+    "DecisionMarketParams",
+    "DecisionMarketState",
+    "Decongestion",
+    "DecongestionState",
     "DirectMechanism",
+    "FeatureMarket",
     "HiddenAction",
     "HiddenActionContract",
+    "InformationAcquisition",
+    "InformationMechanism",
+    "InformationParams",
+    "InformationProblem",
+    "InformationState",
     "LinearContract",
     "Misreports",
     "OptimalContract",
@@ -51,12 +69,22 @@ __all__ = [
     "contract_grid",
     "contract_utility",
     "disobedience_gain",
+    "expected_score",
     "first_best",
     "four_efforts",
+    "independent_looks",
     "is_truthful",
     "linear_grid",
+    "log_score",
+    "market_outcome",
     "misreport_gain",
     "optimal_contract",
+    "optimal_information",
+    "plan_utilities",
     "principal_utilities",
+    "quadratic_score",
     "random_hidden_action",
+    "random_market",
+    "soft_welfare",
+    "spherical_score",
 ]

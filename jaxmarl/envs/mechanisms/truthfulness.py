@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Num
 
 from jaxmarl.core.environment import Environment
@@ -65,9 +66,9 @@ def misreport_gain(
     return best_misreports(utilities, truth, candidates).gain
 
 
-def is_truthful(gain: Float[Array, "..."], tolerance: float = 1e-6) -> bool:
+def is_truthful(gain: Float[Array | np.ndarray, "..."], tolerance: float = 1e-6) -> bool:
     """Whether no gain is above `tolerance` (units of utility); on the host."""
-    return bool(jnp.max(gain) <= tolerance)
+    return bool(np.max(gain) <= tolerance)
 
 
 class DirectMechanism(Environment[State, Params]):
