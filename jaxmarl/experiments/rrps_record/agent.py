@@ -17,7 +17,7 @@ from jaxmarl.core.seating import Player
 from jaxmarl.envs.rps import RepeatedRPS, get_bot
 from jaxmarl.experiments.rrps_record import network, predictors
 from jaxmarl.experiments.rrps_record.network import Record, RecordParams
-from jaxmarl.experiments.rrps_record.predictors import NUM_BOTS, PredictorMemory
+from jaxmarl.experiments.rrps_record.predictors import NAMES, NUM_STATISTICS, Library, PredictorMemory
 
 CHECKPOINT = Path(__file__).parent / "agent.npz"
 
@@ -38,22 +38,27 @@ class AgentMemory(NamedTuple):
     opinions: Float[Array, "heads 3"]
 
 
-def record_agent() -> Policy:
-    """The policy; its params are `RecordParams`, its observation is layout `moves`: nothing but the last throw."""
+def record_agent(library: Library = NAMES) -> Policy:
+    """The policy; its params are `RecordParams`, its observation is layout `moves`: nothing but the last throw.
+
+    Args:
+        library: names of the bots that it simulates; `network.narrowed` cuts trained params to fewer.
+    """
+    num_bots = len(library)
 
     def init(chance) -> AgentMemory:
         return AgentMemory(
-            predictors.init(chance),
-            network.new_record(),
-            jnp.zeros((predictors.NUM_PREDICTORS, predictors.MOVES), jnp.float32),
-            jnp.zeros((network.NUM_HEADS, predictors.MOVES), jnp.float32),
+            predictors.init(library, chance),
+            network.new_record(num_bots),
+            jnp.zeros((predictors.num_predictors(num_bots), predictors.MOVES), jnp.float32),
+            jnp.zeros((num_bots + 1, predictors.MOVES), jnp.float32),
         )
 
     def act(params: RecordParams, memory: AgentMemory, obs: Int32[Array, " moves"], chance):
         drawn, unit = chance
         last = obs[:2]
         record = network.extend(memory.record, memory.predictions, memory.opinions, last)
-        predictions, bots = predictors.predict(memory.predictors, last, drawn)
+        predictions, bots = predictors.predict(library, memory.predictors, last, drawn)
         predictions = network.masked(params.mask, predictions)
         opinions = network.heads(params, predictions, network.context_of(last))
         decision = network.decide(params, record, predictions, opinions)
@@ -62,8 +67,8 @@ def record_agent() -> Policy:
     return Policy(
         init,
         act,
-        init_chance=predictors.init_chance(),
-        act_chance=(predictors.act_chance(), Uniform()),
+        init_chance=predictors.init_chance(library),
+        act_chance=(predictors.act_chance(library), Uniform()),
         name="record_agent",
     )
 
@@ -77,7 +82,7 @@ def agent_player(params: RecordParams | None = None) -> Player:
 def mask_of(
     *, without_bots: Iterable[str] = (), clones: bool = True, advisers: bool = True, statistics: bool = True
 ) -> Float[np.ndarray, " P"]:
-    """`RecordParams.mask`: which predictors are in use.
+    """`RecordParams.mask` over the whole library: which predictors are in use.
 
     Args:
         without_bots: bots that are left out both as clones and as advisers.
@@ -88,10 +93,10 @@ def mask_of(
     Raises:
         ValueError: an unknown bot.
     """
-    known = np.ones(NUM_BOTS, np.float32)
+    known = np.ones(len(NAMES), np.float32)
     for name in without_bots:
-        known[predictors.NAMES.index(get_bot(name).name)] = 0
-    rest = np.full(predictors.NUM_STATISTICS, statistics, np.float32)
+        known[NAMES.index(get_bot(name).name)] = 0
+    rest = np.full(NUM_STATISTICS, statistics, np.float32)
     return np.concatenate([known * clones, known * advisers, rest]).astype(np.float32)
 
 

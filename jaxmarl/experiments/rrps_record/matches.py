@@ -14,7 +14,7 @@ from jaxmarl.envs.rps import RepeatedRPS, bot_players
 from jaxmarl.evaluation.cross_play import play_steps
 from jaxmarl.experiments.rrps_record.agent import record_agent
 from jaxmarl.experiments.rrps_record.network import RecordParams
-from jaxmarl.experiments.rrps_record.predictors import NAMES
+from jaxmarl.experiments.rrps_record.predictors import NAMES, Library
 
 SCALE = 240  # of stored probabilities: thirds, eighths and sixteenths are exact
 
@@ -34,12 +34,19 @@ class Matches(NamedTuple):
 
 
 class MatchPlay:
-    """Plays two matches against each bot a call, one in each seat; compiles once for all weights."""
+    """Plays matches against each bot, half in each seat; compiles once for all weights.
 
-    def __init__(self, names: Sequence[str] = NAMES, num_throws: int = 1000, pairs: int = 1):
+    Args:
+        names: of the opponents.
+        library: of the agent.
+        num_throws: of a match.
+        pairs: matches of a call against each opponent in each seat.
+    """
+
+    def __init__(self, names: Sequence[str] = NAMES, library: Library = NAMES, num_throws: int = 1000, pairs: int = 1):
         self.names, self.num_throws, self.pairs = tuple(names), num_throws, pairs
         env = RepeatedRPS(num_throws=num_throws)
-        agent = Player(record_agent(), (), view=env.moves_view)
+        agent = Player(record_agent(library), (), view=env.moves_view)
         others = np.repeat(1 + np.arange(len(self.names)), pairs)
         seated = np.stack([np.zeros_like(others), others], axis=1)
         schedule = np.concatenate([seated, seated[:, ::-1]])

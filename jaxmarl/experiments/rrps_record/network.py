@@ -13,18 +13,19 @@ The move is drawn from `softmax(sharpness · expected payoff)`: near uniform whe
 learned too. Untrained (`init_params`) this is Bayes' rule over the clones alone.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jaxtyping import Array, Float, Int32
 
-from jaxmarl.experiments.rrps_record.predictors import MOVES, NUM_BOTS, NUM_PREDICTORS
+from jaxmarl.experiments.rrps_record.predictors import MOVES, NAMES, num_predictors
 
 FADES = (1.0, 0.98, 0.9, 0.7, 0.4)
 FORGET = 0.97
-NUM_HEADS = NUM_BOTS + 1
 NUM_FEATURES = 2 * len(FADES) + 4
 NUM_CONTEXTS = 10
 _LOWEST = -30.0
@@ -86,47 +87,66 @@ class Decision(NamedTuple):
     logits: Float[Array, " 3"]
 
 
-def init_params(key: Array, width: int = 24, situation: int = 10) -> RecordParams:
+def init_params(key: Array, width: int = 16, situation: int = 10, num_bots: int = len(NAMES)) -> RecordParams:
     """Bayes' rule over the clones, and votes of weight zero.
 
     Args:
         key: of the random weights.
         width: `H`.
         situation: `Z`.
+        num_bots: `K`, size of the library.
     """
-    keys = jax.random.split(key, 5)
+    keys = jax.random.split(key, 4)
+    num_rows = num_predictors(num_bots)
 
     def normal(key: Array, shape: tuple[int, ...], fan: float) -> Array:
         return jax.random.normal(key, shape, jnp.float32) / jnp.sqrt(fan)
 
     zeros = jnp.zeros
     return RecordParams(
-        mask=jnp.ones(NUM_PREDICTORS),
-        prior=zeros(NUM_HEADS),
-        sharpen=jnp.ones(NUM_BOTS),
-        blur=jnp.full(NUM_BOTS, -3.0),
-        context=zeros((NUM_BOTS, NUM_CONTEXTS, MOVES)),
-        bottleneck=normal(keys[0], (2 * NUM_HEADS, situation), 2.0),
+        mask=jnp.ones(num_rows),
+        prior=zeros(num_bots + 1),
+        sharpen=jnp.ones(num_bots),
+        blur=jnp.full(num_bots, -3.0),
+        context=zeros((num_bots, NUM_CONTEXTS, MOVES)),
+        bottleneck=normal(keys[0], (2 * (num_bots + 1), situation), 2.0),
         situation_bias=zeros(situation),
         time=zeros((3, situation)),
         features=normal(keys[1], (NUM_FEATURES, width), NUM_FEATURES),
-        embedding=normal(keys[2], (NUM_PREDICTORS, width), 10.0),
+        embedding=normal(keys[2], (num_rows, width), 10.0),
         situation=normal(keys[3], (situation, width), situation),
         vote=zeros(width),
-        gate=zeros((NUM_PREDICTORS, situation)),
+        gate=zeros((num_rows, situation)),
         power=zeros(situation + 1).at[-1].set(0.5413),  # softplus: 1
         sharpness=zeros(situation + 1).at[-1].set(2.0),
     )
 
 
-def new_record() -> Record:
-    """Before the first throw."""
+def new_record(num_bots: int) -> Record:
+    """Before the first throw, for a library of so many bots."""
     fades = len(FADES)
     return Record(
-        jnp.zeros((fades, NUM_PREDICTORS, MOVES), jnp.float32),
+        jnp.zeros((fades, num_predictors(num_bots), MOVES), jnp.float32),
         jnp.zeros(fades, jnp.float32),
-        jnp.zeros((2, NUM_HEADS), jnp.float32),
+        jnp.zeros((2, num_bots + 1), jnp.float32),
         jnp.zeros((), jnp.float32),
+    )
+
+
+def narrowed(params: RecordParams, bots: Sequence[int]) -> RecordParams:
+    """The params of an agent whose library is only these bots (numbers in the library of `params`)."""
+    size, kept = len(params.blur), np.asarray(bots)
+    heads = np.append(kept, size)
+    rows = np.concatenate([kept, size + kept, np.arange(2 * size, len(params.mask))])
+    return params.replace(  # type: ignore[attr-defined]
+        mask=params.mask[rows],
+        prior=params.prior[heads],
+        sharpen=params.sharpen[kept],
+        blur=params.blur[kept],
+        context=params.context[kept],
+        bottleneck=params.bottleneck[np.concatenate([heads, size + 1 + heads])],
+        embedding=params.embedding[rows],
+        gate=params.gate[rows],
     )
 
 
@@ -145,11 +165,9 @@ def count_hits(
 
 def _rotated(predictions: Float[Array, "P 3"], move: Int32[Array, ""]) -> Float[Array, "P 3"]:
     """Probability of `move` under each rotation of each prediction."""
-    zero, one, two = predictions[:, 0], predictions[:, 1], predictions[:, 2]
-    options = jnp.stack(
-        [jnp.stack([zero, two, one], -1), jnp.stack([one, zero, two], -1), jnp.stack([two, one, zero], -1)]
-    )
-    return jnp.sum(options * jax.nn.one_hot(move, MOVES)[:, None, None], axis=0)
+    moved = jax.nn.one_hot(move, MOVES, dtype=predictions.dtype)
+    # rotation r gave `move` the probability p[move - r]
+    return jnp.stack([predictions @ jnp.roll(moved, -r) for r in range(MOVES)], axis=-1)
 
 
 def heads(
@@ -162,7 +180,7 @@ def heads(
         predictions: masked.
         context: number of the last joint move, `1 + 3 · own + opponent`, or 0.
     """
-    clone = predictions[..., :NUM_BOTS, :] + jax.nn.softplus(params.blur)[:, None]
+    clone = predictions[..., : len(params.blur), :] + jax.nn.softplus(params.blur)[:, None]
     tables = jnp.moveaxis(params.context, 1, 0)[context]
     logits = params.sharpen[:, None] * jnp.log(clone) + tables
     known = jax.nn.log_softmax(logits, axis=-1)
@@ -184,7 +202,7 @@ def decide(
         predictions: masked, of the coming move.
         opinions: of `heads`, for the coming move.
     """
-    known = jnp.concatenate([params.mask[:NUM_BOTS], jnp.ones(1)])
+    known = jnp.concatenate([params.mask[: len(params.blur)], jnp.ones(1)])
     prior = jnp.where(known > 0, params.prior, _LOWEST)
     beliefs = jax.nn.log_softmax(prior + record.evidence * known, axis=-1)
     throws, score = record.weight[0], record.score

@@ -2,8 +2,8 @@
 
 Each predictor gives a distribution over the opponent's coming move, `[P, 3]` in all. In order:
 
-- a *clone* of every bot: run in the opponent's seat on the true history, with its own moves overridden by what the
-  opponent played; random bots are run several times, and the shares of their moves are the distribution;
+- a *clone* of every bot of a library: run in the opponent's seat on the true history, with its own moves overridden by
+  what the opponent played; random bots are run several times, and the shares of their moves are the distribution;
 - an *adviser* for every bot: run in the agent's seat. What it would play beats what it expects;
 - *statistics*: what followed the longest match of the present among the last 20, 100 or all throws (by own, opponent's
   or joint moves), frequencies, Markov tables, the last moves. Half of them predict the agent's own move, for
@@ -12,7 +12,7 @@ Each predictor gives a distribution over the opponent's coming move, `[P, 3]` in
 Nothing says who the opponent is.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ from jaxmarl.envs.rps.bots import BOTS, _lags
 
 MOVES = 3
 NAMES = tuple(BOTS)
-NUM_BOTS = len(NAMES)
+Library: TypeAlias = tuple[str, ...]
 
 # Simulations of a random bot in the opponent's seat: more where a throw of it is cheap and its draws matter. The rest,
 # 1: moves that hardly depend on draws, or on draws too long ago for a fresh simulation to say more than once.
@@ -52,16 +52,15 @@ SAMPLES = {
 }
 _AGES = (1000, 100, 20)
 _RATES = (1.0, 0.9)
-NUM_STATISTICS = 6 * len(_AGES) + 2 * len(_RATES) + 4 + 3
-NUM_PREDICTORS = 2 * NUM_BOTS + NUM_STATISTICS
+_WHOSE = ("own", "opponent's")
 STATISTICS = (
-    *(f"{who} move after {by}, {age} throws" for who in ("own", "opponent's") for age in _AGES for by in ("own", "opponent's", "joint")),
-    *(f"{who} frequency, rate {rate}" for who in ("own", "opponent's") for rate in _RATES),
-    *(f"{who} move after {order} joint" for order in (1, 2) for who in ("own", "opponent's")),
-    "own last move",
-    "opponent's last move",
+    *(f"{who} move after {by}, {age} throws" for who in _WHOSE for age in _AGES for by in (*_WHOSE, "joint")),
+    *(f"{who} frequency, rate {rate}" for who in _WHOSE for rate in _RATES),
+    *(f"{who} move after {order} joint" for order in (1, 2) for who in _WHOSE),
+    *(f"{who} last move" for who in _WHOSE),
     "rock",
-)  # fmt: skip
+)
+NUM_STATISTICS = len(STATISTICS)
 
 
 class Statistics(NamedTuple):
@@ -88,21 +87,26 @@ class PredictorMemory(NamedTuple):
     statistics: Statistics
 
 
-def init_chance() -> ChanceSpec:
-    """What `init` draws."""
-    return tuple(repeat(bot.policy.init_chance, _simulations(name)) for name, bot in BOTS.items())
+def num_predictors(num_bots: int) -> int:
+    """`P`, for a library of so many bots."""
+    return 2 * num_bots + NUM_STATISTICS
 
 
-def act_chance() -> ChanceSpec:
+def init_chance(names: Library) -> ChanceSpec:
+    """What `init` draws for a library of these bots."""
+    return tuple(repeat(BOTS[name].policy.init_chance, _simulations(name)) for name in names)
+
+
+def act_chance(names: Library) -> ChanceSpec:
     """What `predict` draws."""
-    return tuple(repeat(bot.policy.act_chance, _simulations(name)) for name, bot in BOTS.items())
+    return tuple(repeat(BOTS[name].policy.act_chance, _simulations(name)) for name in names)
 
 
-def init(chance: Chance) -> PredictorMemory:
+def init(names: Library, chance: Chance) -> PredictorMemory:
     """The memory before the first throw."""
     bots = tuple(
-        jax.vmap(bot.policy.init, axis_size=_simulations(name))(drawn)
-        for (name, bot), drawn in zip(BOTS.items(), chance, strict=True)
+        jax.vmap(BOTS[name].policy.init, axis_size=_simulations(name))(drawn)
+        for name, drawn in zip(names, chance, strict=True)
     )
     statistics = Statistics(
         _lags.no_lags(),
@@ -115,20 +119,22 @@ def init(chance: Chance) -> PredictorMemory:
 
 
 def predict(
-    memory: PredictorMemory, last: Int32[Array, " 2"], chance: Chance
+    names: Library, memory: PredictorMemory, last: Int32[Array, " 2"], chance: Chance
 ) -> tuple[Float[Array, "predictors 3"], PredictorMemory]:
     """Distributions of the opponent's coming move.
 
     Args:
+        names: the library.
         memory: after the throw before the last.
         last: the last throw, own move and opponent's; -1 and -1 before the first.
         chance: drawn from `act_chance`.
     """
     clones, advisers, bots = [], [], []
-    for (name, bot), own, drawn in zip(BOTS.items(), memory.bots, chance, strict=True):
+    for name, own, drawn in zip(names, memory.bots, chance, strict=True):
+        act = BOTS[name].policy.act
         count = _simulations(name)
         views = jnp.concatenate([jnp.broadcast_to(last[::-1], (count - 1, 2)), last[None]])
-        moves, own = jax.vmap(bot.policy.act, in_axes=(None, 0, 0, 0), axis_size=count)((), own, views, drawn)
+        moves, own = jax.vmap(act, in_axes=(None, 0, 0, 0), axis_size=count)((), own, views, drawn)
         clones.append(jnp.mean(_one_hot(moves[:-1]), axis=0))
         advisers.append(moves[-1])
         bots.append(own)

@@ -8,7 +8,7 @@ also learn to do without. The agent never sees it.
 """
 
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from jaxmarl.experiments.rrps_record import network
 from jaxmarl.experiments.rrps_record.agent import load_params, mask_of, save_params
 from jaxmarl.experiments.rrps_record.matches import SCALE, Matches, MatchPlay
 from jaxmarl.experiments.rrps_record.network import FADES, FORGET, RecordParams
-from jaxmarl.experiments.rrps_record.predictors import NAMES, NUM_BOTS, NUM_PREDICTORS
+from jaxmarl.experiments.rrps_record.predictors import NAMES, NUM_STATISTICS
 
 
 @dataclass(frozen=True)
@@ -99,14 +99,22 @@ def _records(predictions: UInt8[Array, "T P 3"], others: Int8[Array, " T"], time
     return jax.lax.scan(step, start, (predictions, others))[1][times]
 
 
-def examples(matches: Matches, bots: Iterable[int], moments: int, seed: int) -> Examples:
-    """The matches against the bots of these numbers as training examples, `moments` random throws of each."""
+def examples(matches: Matches, bots: Sequence[int], moments: int, seed: int, num_bots: int = len(NAMES)) -> Examples:
+    """The matches as training examples, `moments` random throws of each.
+
+    Args:
+        matches: against each of `bots`.
+        bots: numbers of the opponents in the agent's library.
+        moments: `n`.
+        seed: of the choice.
+        num_bots: size of the library.
+    """
     rng, rows = np.random.default_rng(seed), []
     for k, bot in enumerate(bots):
         for predictions, moves in zip(matches.predictions[k], matches.moves[k], strict=True):
             times = np.sort(rng.choice(len(moves), moments, replace=False))
             hits = np.asarray(_records(predictions, moves[:, 1], times))
-            rows.append((bot, predictions[:, :NUM_BOTS], moves, times, predictions[times], hits))
+            rows.append((bot, predictions[:, :num_bots], moves, times, predictions[times], hits))
     return Examples(*map(np.stack, zip(*rows, strict=True)))
 
 
@@ -122,8 +130,8 @@ def loss(
         weight: of each opponent.
         payoff: weight of the expected payoff.
     """
-    known = jax.nn.one_hot(batch.bot, NUM_BOTS)
-    own = jnp.concatenate([known, known, jnp.zeros((len(known), NUM_PREDICTORS - 2 * NUM_BOTS))], axis=1)
+    known = jax.nn.one_hot(batch.bot, len(params.blur))
+    own = jnp.concatenate([known, known, jnp.zeros((len(known), NUM_STATISTICS))], axis=1)
     masks = params.mask * (1 - own * left_out[:, None])
     entropy, reward, head = jax.vmap(partial(_match_loss, params))(masks, batch)
     weights = weight[batch.bot]
@@ -138,7 +146,7 @@ def _match_loss(params: RecordParams, mask: Float[Array, " P"], match: Examples)
     params = replace(params, mask=jax.lax.stop_gradient(mask))
     before = jnp.concatenate([jnp.full((1, 2), -1), match.moves[:-1].astype(jnp.int32)])
     other = match.moves[:, 1].astype(jnp.int32)
-    clones = network.masked(mask[:NUM_BOTS], match.clones.astype(jnp.float32) / SCALE)
+    clones = network.masked(mask[: len(params.blur)], match.clones.astype(jnp.float32) / SCALE)
     opinions = network.heads(params, clones, network.context_of(before))
     likelihood = jnp.take_along_axis(opinions, other[:, None, None], axis=2)[..., 0]
     evidence = _evidence(likelihood)[match.times]
@@ -176,12 +184,13 @@ def fit(
     seed: int,
     weight: Float[np.ndarray, " K"] | None = None,
     note: Callable[[str], None] = print,
+    path: Path | None = None,
 ) -> RecordParams:
-    """Adam on random batches of the examples; the mask stays."""
+    """Adam on random batches of the examples; the mask stays. The weights are saved to `path` in the end."""
     optimiser = optax.chain(
         optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(config.learning_rate, steps, 0.05))
     )
-    weights = jnp.ones(NUM_BOTS) if weight is None else jnp.asarray(weight, jnp.float32)
+    weights = jnp.ones(len(params.blur)) if weight is None else jnp.asarray(weight, jnp.float32)
     update = _update(optimiser, config.payoff_weight)
     state, rng, mask, parts = optimiser.init(params), np.random.default_rng(seed), params.mask, []
     for step in range(steps):
@@ -194,6 +203,8 @@ def fit(
         if (step + 1) % 50 == 0:
             means = {name: float(np.mean([p[name] for p in parts[-50:]])) for name in part}
             note(f"step {step + 1}: " + "  ".join(f"{name} {value:.4f}" for name, value in means.items()))
+    if path is not None:
+        save_params(params, path)
     return params
 
 
@@ -208,11 +219,13 @@ def _update(optimiser: optax.GradientTransformation, payoff: float) -> Callable[
     return update
 
 
-def train(config: TrainConfig, folder: Path, note: Callable[[str], None] = print) -> RecordParams:
+def train(
+    config: TrainConfig, folder: Path, *, play: MatchPlay | None = None, note: Callable[[str], None] = print
+) -> RecordParams:
     """All rounds; what lies finished in `folder` is not done again, so that a killed run goes on."""
     folder.mkdir(parents=True, exist_ok=True)
     numbers = [k for k, name in enumerate(NAMES) if name not in config.without_bots]
-    play = MatchPlay()
+    play = MatchPlay() if play is None else play
     params = network.init_params(jax.random.key(config.seed), config.width, config.situation)
     params = replace(params, mask=jnp.asarray(mask_of(without_bots=config.without_bots)))
     recorded: list[Examples] = []
@@ -221,10 +234,29 @@ def train(config: TrainConfig, folder: Path, note: Callable[[str], None] = print
             recorded.append(_recorded(play, params, numbers, config, folder / f"round{k}_call{call}.npz", note))
         path = folder / f"round{k}.npz"
         if not path.exists():
-            data = Examples(*(np.concatenate(parts) for parts in zip(*recorded, strict=True)))
-            save_params(fit(params, data, config, steps, config.seed + k, note=note), path)
+            fit(params, _joined(recorded), config, steps, config.seed + k, note=note, path=path)
         params = load_params(path)
     return params
+
+
+def load_recorded(folder: Path) -> Examples:
+    """All matches that a run of `train` has recorded in its folder.
+
+    Raises:
+        ValueError: there are none.
+    """
+    paths = sorted(folder.glob("round*_call*.npz"))
+    require(len(paths) > 0, "folder", str(folder), "the folder of a training run")
+    return _joined([_load(path) for path in paths])
+
+
+def _load(path: Path) -> Examples:
+    with np.load(path) as data:
+        return Examples(**data)
+
+
+def _joined(recorded: list[Examples]) -> Examples:
+    return Examples(*(np.concatenate(parts) for parts in zip(*recorded, strict=True)))
 
 
 def _recorded(
@@ -236,7 +268,7 @@ def _recorded(
         matches = Matches(*(x[numbers] for x in played))  # those left out are not looked at
         means = matches.returns.mean(axis=1)
         note(f"{path.stem}: PopulationReturn {means.mean():.1f}, worst {means.min():.0f}")
-        np.savez(path, **examples(matches, numbers, config.moments, seed)._asdict())
-        np.savez(path.with_name(f"returns_{path.stem}.npz"), returns=matches.returns)
-    with np.load(path) as data:
-        return Examples(**data)
+        partial_file = path.with_name("partial.npz")
+        np.savez(partial_file, **examples(matches, numbers, config.moments, seed)._asdict())
+        partial_file.replace(path)
+    return _load(path)

@@ -1,0 +1,159 @@
+"""What the record agent is worth: matches to the protocol, unseen bots, ablations, and learners trained against it."""
+
+import io
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from jaxmarl.core.checks import require, require_int
+from jaxmarl.core.files import replace_file
+from jaxmarl.envs.rps import BOTS, split_bots
+from jaxmarl.evaluation.metrics import score_returns
+from jaxmarl.experiments.rrps_record.agent import load_params, mask_of
+from jaxmarl.experiments.rrps_record.matches import MatchPlay
+from jaxmarl.experiments.rrps_record.network import RecordParams, init_params
+from jaxmarl.experiments.rrps_record.training import TrainConfig, fit, load_recorded, train
+from jaxmarl.experiments.rrps_table import load_cross_table
+
+Note = Callable[[str], None]
+
+FINAL = TrainConfig()
+"""How the committed weights were trained."""
+SHORT = TrainConfig(calls=(2, 2), steps=(300, 300))
+"""The same, cheaper: of a split or an ablation."""
+
+
+def play_matches(
+    params: RecordParams, folder: Path, num_matches: int, *, seed: int, play: MatchPlay, note: Note = print
+) -> Float[np.ndarray, "K M"]:
+    """Returns against each bot of `play`, half of the matches in each seat; matches that lie in `folder` count.
+
+    Args:
+        params: weights of the agent.
+        folder: where finished matches are kept, by weights and seed.
+        num_matches: `M`, a multiple of `2 · play.pairs`.
+        seed: of the matches.
+        play: the compiled matches.
+        note: told how far it is, now and then.
+    """
+    per_call = 2 * play.pairs
+    require_int("num_matches", num_matches, per_call)
+    require(num_matches % per_call == 0, "num_matches", num_matches, f"a multiple of {per_call}")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"returns-{_digest(params):08x}-{per_call}-{seed}.npy"
+    done = np.load(path) if path.exists() else np.zeros((len(play.names), 0), np.float32)
+    for call in range(done.shape[1] // per_call, num_matches // per_call):
+        returns = play(params, jax.random.fold_in(jax.random.key(seed), call)).returns
+        done = np.concatenate([done, returns], axis=1)
+        buffer = io.BytesIO()
+        np.save(buffer, done)
+        replace_file(path, buffer.getvalue())
+        if call % 10 == 9:
+            means = done.mean(axis=1)
+            note(f"{done.shape[1]} matches a bot: return {means.mean():.1f}, worst {means.min():.1f}")
+    return done[:, :num_matches]
+
+
+def _digest(params: RecordParams) -> int:
+    return zlib.crc32(b"".join(np.asarray(leaf, np.float32).tobytes() for leaf in jax.tree.leaves(params)))
+
+
+# --- unseen bots ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SplitScore:
+    """Figures against one set of opponents.
+
+    Attributes:
+        split: seed of the split.
+        agent: who plays.
+        seen: whether against the bots trained with, or the others.
+        population_return, within_pop_expl, aggregate_score: against that set.
+    """
+
+    split: int
+    agent: str
+    seen: bool
+    population_return: float
+    within_pop_expl: float
+    aggregate_score: float
+
+
+def split_scores(
+    split: int, folder: Path, num_matches: int, play: MatchPlay, config: TrainConfig = SHORT, note: Note = print
+) -> list[SplitScore]:
+    """Trains without 10 bots and scores on both sets, beside greenberg, iocainebot and an untrained agent.
+
+    The bots left out are neither met in training nor simulated, as clone or as adviser; the two best bots are scored
+    by the cross-table that comes with the project.
+    """
+    seen, unseen = split_bots(split)
+    config = replace(config, without_bots=unseen, left_out=0.5, seed=split)
+    trained = train(config, folder / f"split{split}", play=play, note=note)
+    bayes = replace(init_params(jax.random.key(0), config.width, config.situation), mask=trained.mask)
+    returns = {
+        "ours": play_matches(trained, folder, num_matches, seed=split, play=play, note=note),
+        "Bayes' rule over clones": play_matches(bayes, folder, num_matches, seed=split, play=play, note=note),
+    }
+    table = load_cross_table().of(tuple(BOTS))
+    for name in ("greenberg", "iocainebot"):
+        returns[name] = np.repeat(table.mean[table.names.index(name)][:, None], 2, axis=1)
+    scores = []
+    for agent, values in returns.items():
+        for names in (seen, unseen):
+            rows = [table.names.index(name) for name in names]
+            plain = score_returns(values[rows], num_bootstrap=0, split_half=False).plain
+            figures = plain.population_return, plain.within_pop_expl, plain.aggregate_score
+            scores.append(SplitScore(split, agent, names is seen, *figures))
+    return scores
+
+
+# --- what each ingredient is worth ------------------------------------------------------------------------------------
+
+
+def ablations(recorded: Path, folder: Path, note: Note = print) -> dict[str, RecordParams]:
+    """Weights of variants, each fitted to the matches recorded in training (`recorded`) unless it needs none.
+
+    Finished fits that lie in `folder` are not done again.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    full = load_params()
+    width, situation = full.embedding.shape[1], full.gate.shape[1]
+    bayes = init_params(jax.random.key(0), width, situation)
+    greedy = replace(full, sharpness=jnp.zeros_like(full.sharpness).at[-1].set(np.log(1e4)))
+    variants = {"full": full, "Bayes' rule over clones, untrained": bayes, "best reply to the forecast": greedy}
+    fits = {
+        "no clones": (mask_of(clones=False), FINAL),
+        "no advisers": (mask_of(advisers=False), FINAL),
+        "no statistics": (mask_of(statistics=False), FINAL),
+        "clones alone": (mask_of(advisers=False, statistics=False), FINAL),
+        "forecast alone (no payoff in the loss)": (mask_of(), replace(FINAL, payoff_weight=0.0)),
+    }
+    data = load_recorded(recorded)
+    for k, (name, (mask, config)) in enumerate(fits.items()):
+        path = folder / f"ablation{k}.npz"
+        if not path.exists():
+            note(name)
+            start = replace(bayes, mask=jnp.asarray(mask))
+            fit(start, data, config, config.steps[-1], seed=k, note=note, path=path)
+        variants[name] = load_params(path)
+    first = recorded / "round0.npz"
+    if first.exists():
+        variants["matches recorded once"] = load_params(first)
+    return variants
+
+
+def beaten(returns: Float[np.ndarray, "K M"], names: Sequence[str]) -> str:
+    """How many bots are beaten, tied and lost to, at two standard errors."""
+    mean = returns.mean(axis=1)
+    error = returns.std(axis=1, ddof=1) / np.sqrt(returns.shape[1])
+    lost = [name for name, m, e in zip(names, mean, error, strict=True) if m < -2 * e]
+    won = int((mean > 2 * error).sum())
+    return f"beats {won} of {len(names)}, loses to {len(lost)}" + (f" ({', '.join(lost)})" if lost else "")

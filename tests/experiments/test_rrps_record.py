@@ -1,0 +1,211 @@
+"""The record agent: what its predictors say, that acting and training agree, and what the committed weights earn."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxmarl.envs.rps import split_bots
+from jaxmarl.evaluation.metrics import score_returns
+from jaxmarl.experiments.rrps_record import network, training
+from jaxmarl.experiments.rrps_record.agent import load_params, mask_of, record_agent, save_params
+from jaxmarl.experiments.rrps_record.matches import SCALE, Matches, MatchPlay
+from jaxmarl.experiments.rrps_record.predictors import NAMES, NUM_STATISTICS, STATISTICS, num_predictors
+from jaxmarl.testing import check_policy
+
+LIBRARY = ("copybot", "peterbot", "pibot", "randbot", "switchbot")
+NUMBERS = tuple(NAMES.index(name) for name in LIBRARY)
+THROWS = 200
+
+
+@pytest.fixture(scope="module")
+def committed():
+    """The committed weights, cut to a library of five bots."""
+    return network.narrowed(load_params(), NUMBERS)
+
+
+@pytest.fixture(scope="module")
+def play():
+    return MatchPlay(LIBRARY, LIBRARY, THROWS, pairs=2)
+
+
+@pytest.fixture(scope="module")
+def matches(committed, play):
+    return play(committed, jax.random.key(0))
+
+
+def test_the_committed_agent_beats_simulated_bots_almost_at_once(matches):
+    mean = dict(zip(LIBRARY, matches.returns.mean(axis=1) / THROWS, strict=True))
+    for name in ("copybot", "peterbot", "pibot"):
+        assert mean[name] > 0.93, mean
+    assert mean["switchbot"] > 0.2
+    assert abs(mean["randbot"]) < 4 * np.sqrt(2 / 3 / (4 * THROWS))
+
+
+def test_clones_of_deterministic_bots_are_exact(matches):
+    for name in ("copybot", "pibot"):
+        k = LIBRARY.index(name)
+        shown, moves = matches.predictions[k, :, :, k], matches.moves[k, ..., 1]
+        assert (np.take_along_axis(shown, moves[..., None].astype(int), -1) == SCALE).all()
+
+
+def test_advisers_play_the_agents_seat(matches):
+    k = LIBRARY.index("copybot")
+    shown, other = matches.predictions[..., len(LIBRARY) + k, :], matches.moves[..., 1].astype(int)
+    # copybot beats the opponent's last move, as if it expected that move again
+    np.testing.assert_array_equal(shown[:, :, 1:].argmax(-1), other[..., :-1])
+
+
+def test_statistics_of_the_last_moves(matches):
+    first = 2 * len(LIBRARY)
+    for player, whose in enumerate(("own", "opponent's")):
+        shown = matches.predictions[..., 1:, first + STATISTICS.index(f"{whose} last move"), :]
+        np.testing.assert_array_equal(shown.argmax(-1), matches.moves[..., :-1, player])
+
+
+def test_markov_tables_count_what_followed(matches):
+    moves = matches.moves[0, 0].astype(int)
+    joint = 3 * moves[:, 0] + moves[:, 1]
+    row = 2 * len(LIBRARY) + STATISTICS.index("opponent's move after 1 joint")
+    for t in (1, 2, 50, THROWS - 1):
+        after = [moves[s + 1, 1] for s in range(t - 1) if joint[s] == joint[t - 1]]
+        expected = np.bincount(after, minlength=3) / len(after) if after else np.full(3, 1 / 3)
+        np.testing.assert_allclose(matches.predictions[0, 0, t, row] / SCALE, expected, atol=0.6 / SCALE)
+
+
+def test_seats_are_swapped_consistently(matches):
+    wins = (matches.moves[..., 0] - matches.moves[..., 1] + 1) % 3 - 1
+    np.testing.assert_array_equal(wins.sum(axis=-1), matches.returns)
+
+
+def test_predictions_are_distributions(matches):
+    total = matches.predictions.astype(int).sum(axis=-1)
+    assert np.abs(total - SCALE).max() <= 1  # rounding
+
+
+def test_acting_and_training_agree(committed, matches):
+    """The loss of recorded moments is the cross-entropy of the forecasts made while playing on the same predictions."""
+    match, bot, moments = 1, 4, np.arange(60)
+    predictions, moves = matches.predictions[bot, match], matches.moves[bot, match].astype(np.int32)
+
+    @jax.jit
+    def forecasts(predictions, moves):
+        def throw(carry, now):
+            record, shown, opinions, last = carry
+            record = network.extend(record, shown, opinions, last)
+            shown = network.masked(committed.mask, now[0])
+            opinions = network.heads(committed, shown, network.context_of(last))
+            return (record, shown, opinions, now[1]), network.decide(committed, record, shown, opinions)
+
+        size = len(LIBRARY)
+        start = network.new_record(size), jnp.zeros((num_predictors(size), 3)), jnp.zeros((size + 1, 3))
+        return jax.lax.scan(throw, (*start, jnp.full(2, -1)), (predictions / SCALE, moves))[1]
+
+    decisions = forecasts(predictions[moments], moves[moments])
+    expected = -np.take_along_axis(np.asarray(decisions.forecast), moves[moments, 1:], 1).mean()
+    one = Matches(matches.returns, matches.predictions[[bot]][:, [match]], matches.moves[[bot]][:, [match]])
+    found = training.examples(one, [bot], len(moments), seed=0, num_bots=len(LIBRARY))
+    records = np.asarray(training._records(predictions, moves[:, 1].astype(np.int8), moments))
+    batch = found._replace(times=moments[None], predictions=predictions[moments][None], hits=records[None])
+    cost = jax.jit(lambda batch: training.loss(committed, batch, jnp.zeros(1), jnp.ones(len(LIBRARY)), 0.0)[1])
+    entropy = cost(batch)["cross_entropy"]
+    np.testing.assert_allclose(entropy, expected, rtol=1e-4)
+
+
+def test_fitting_lowers_the_loss(matches):
+    config = training.TrainConfig(batch=4, moments=16, learning_rate=2e-2)
+    data = training.examples(matches, range(len(LIBRARY)), 16, seed=0, num_bots=len(LIBRARY))
+    start = network.init_params(jax.random.key(1), 8, 4, len(LIBRARY))
+    ones = jnp.ones(len(LIBRARY))
+    after = training.fit(start, data, config, 30, seed=0, note=lambda text: None)
+    cost = jax.jit(lambda params: training.loss(params, data, jnp.zeros(len(data.bot)), ones, 1.0)[0])
+    before, now = cost(start), cost(after)
+    assert now < before - 0.02
+    np.testing.assert_array_equal(after.mask, start.mask)
+
+
+def test_untrained_it_is_bayes_rule_and_identifies_a_simulated_bot():
+    params = network.init_params(jax.random.key(0), 8, 4, 2)
+    predictions = jnp.full((num_predictors(2), 3), 1 / 3).at[0].set(jnp.array([0.0, 1.0, 0.0]))
+    predictions = predictions.at[1].set(jnp.array([1.0, 0.0, 0.0]))
+    record = network.new_record(2)
+    opinions = network.heads(params, predictions, jnp.int32(0))
+    for _ in range(8):
+        record = network.extend(record, predictions, opinions, jnp.array([0, 1]))
+    belief = jax.nn.softmax(record.evidence[0])
+    assert belief[0] > 0.999
+    decision = network.decide(params, record, predictions, opinions)
+    assert jnp.exp(decision.forecast)[1] > 0.9
+    assert jax.nn.softmax(decision.logits)[2] > 0.95
+
+
+def test_where_nothing_is_known_the_move_is_uniform():
+    params = network.init_params(jax.random.key(0), 8, 4, 2)
+    uniform = jnp.full((num_predictors(2), 3), 1 / 3)
+    opinions = network.heads(params, uniform, jnp.int32(0))
+    decision = network.decide(params, network.new_record(2), uniform, opinions)
+    np.testing.assert_allclose(jax.nn.softmax(decision.logits), 1 / 3, atol=1e-6)
+
+
+def test_the_agent_sees_moves_and_nothing_else():
+    """Two opponents that play the same moves are answered alike: nothing but the throws enters."""
+    policy = record_agent(("copybot", "pibot"))
+    params = network.init_params(jax.random.key(0), 8, 4, 2)
+    check_policy(policy, jnp.array([2, 1]), params)
+    key = jax.random.key(3)
+    memory = policy.start(key)
+    short = policy.sample(key, params, memory, jnp.array([2, 1]))
+    long = policy.sample(key, params, memory, jnp.array([2, 1, 0, 0, -1, -1]))
+    for a, b in zip(jax.tree.leaves(short), jax.tree.leaves(long), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_bots_left_out_count_as_uniform_and_are_never_believed():
+    _, unseen = split_bots(0)
+    mask = mask_of(without_bots=unseen)
+    numbers = [NAMES.index(name) for name in unseen]
+    assert mask[numbers].sum() == 0
+    assert mask[len(NAMES) + np.array(numbers)].sum() == 0
+    assert mask.sum() == 2 * 33 + NUM_STATISTICS
+    params = replace(network.init_params(jax.random.key(0), 8, 4, 2), mask=jnp.ones(num_predictors(2)).at[0].set(0.0))
+    sure = jnp.full((num_predictors(2), 3), 1 / 3).at[0].set(jnp.array([0.0, 1.0, 0.0]))
+    shown = network.masked(params.mask, sure)
+    np.testing.assert_allclose(shown[0], 1 / 3, atol=1e-6)
+    opinions = network.heads(params, shown, jnp.int32(0))
+    decision = network.decide(params, network.new_record(2), shown, opinions.at[0, 1].set(0.0))
+    np.testing.assert_allclose(jnp.exp(decision.forecast), 1 / 3, atol=1e-5)
+
+
+def test_weights_are_saved_as_they_are(tmp_path):
+    params = network.init_params(jax.random.key(0), 8, 4)
+    path = save_params(params, tmp_path / "agent.npz")
+    for a, b in zip(jax.tree.leaves(load_params(path)), jax.tree.leaves(params), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"without_bots": ("rokbot",)}, "unknown bot 'rokbot'"),
+        ({"calls": (1, 1)}, "calls must be as many as steps"),
+        ({"batch": 0}, "batch must be an integer >= 1"),
+        ({"left_out": 2.0}, "left_out must be in"),
+    ],
+)
+def test_wrong_settings_are_refused(settings, words):
+    with pytest.raises(ValueError, match=r"bot|must be") as error:
+        training.TrainConfig(**settings)
+    assert words in str(error.value)
+
+
+@pytest.mark.slow
+def test_the_whole_population_is_led():
+    """AggregateScore far above the best bot's 284.5, with 8 matches a bot (standard error of the return about 2)."""
+    play = MatchPlay()
+    params = load_params()
+    returns = np.concatenate([play(params, jax.random.key(seed)).returns for seed in range(4)], axis=1)
+    score = score_returns(returns, num_bootstrap=0).plain
+    assert score.aggregate_score > 450
+    assert score.within_pop_expl < 30
