@@ -2,8 +2,9 @@
 
 import io
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -13,13 +14,26 @@ from jaxtyping import Float
 
 from jaxmarl.core.checks import require, require_int
 from jaxmarl.core.files import replace_file
-from jaxmarl.envs.rps import BOTS, split_bots
+from jaxmarl.core.population import PopulationEnv
+from jaxmarl.core.seating import Player
+from jaxmarl.envs.rps import BOTS, RepeatedRPS, split_bots
+from jaxmarl.evaluation.cross_play import play
 from jaxmarl.evaluation.metrics import score_returns
-from jaxmarl.experiments.rrps_record.agent import load_params, mask_of
+from jaxmarl.experiments.rrps_record.agent import load_params, mask_of, record_agent
 from jaxmarl.experiments.rrps_record.matches import MatchPlay
 from jaxmarl.experiments.rrps_record.network import RecordParams, init_params
+from jaxmarl.experiments.rrps_record.predictors import NAMES, Library
 from jaxmarl.experiments.rrps_record.training import TrainConfig, fit, load_recorded, train
 from jaxmarl.experiments.rrps_table import load_cross_table
+from jaxmarl.learners import (
+    Learner,
+    PPOConfig,
+    QLearningConfig,
+    RegretMatchingConfig,
+    ppo,
+    q_learning,
+    regret_matching,
+)
 
 Note = Callable[[str], None]
 
@@ -30,26 +44,26 @@ SHORT = TrainConfig(calls=(2, 2), steps=(300, 300))
 
 
 def play_matches(
-    params: RecordParams, folder: Path, num_matches: int, *, seed: int, play: MatchPlay, note: Note = print
+    params: RecordParams, folder: Path, num_matches: int, *, seed: int, matches: MatchPlay, note: Note = print
 ) -> Float[np.ndarray, "K M"]:
-    """Returns against each bot of `play`, half of the matches in each seat; matches that lie in `folder` count.
+    """Returns against each bot of `matches`, half of the matches in each seat; matches that lie in `folder` count.
 
     Args:
         params: weights of the agent.
         folder: where finished matches are kept, by weights and seed.
-        num_matches: `M`, a multiple of `2 · play.pairs`.
+        num_matches: `M`, a multiple of `2 · matches.pairs`.
         seed: of the matches.
-        play: the compiled matches.
+        matches: how they are played.
         note: told how far it is, now and then.
     """
-    per_call = 2 * play.pairs
+    per_call = 2 * matches.pairs
     require_int("num_matches", num_matches, per_call)
     require(num_matches % per_call == 0, "num_matches", num_matches, f"a multiple of {per_call}")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"returns-{_digest(params):08x}-{per_call}-{seed}.npy"
-    done = np.load(path) if path.exists() else np.zeros((len(play.names), 0), np.float32)
+    done = np.load(path) if path.exists() else np.zeros((len(matches.names), 0), np.float32)
     for call in range(done.shape[1] // per_call, num_matches // per_call):
-        returns = play(params, jax.random.fold_in(jax.random.key(seed), call)).returns
+        returns = matches(params, jax.random.fold_in(jax.random.key(seed), call)).returns
         done = np.concatenate([done, returns], axis=1)
         buffer = io.BytesIO()
         np.save(buffer, done)
@@ -87,7 +101,7 @@ class SplitScore:
 
 
 def split_scores(
-    split: int, folder: Path, num_matches: int, play: MatchPlay, config: TrainConfig = SHORT, note: Note = print
+    split: int, folder: Path, num_matches: int, matches: MatchPlay, config: TrainConfig = SHORT, note: Note = print
 ) -> list[SplitScore]:
     """Trains without 10 bots and scores on both sets, beside greenberg, iocainebot and an untrained agent.
 
@@ -96,11 +110,11 @@ def split_scores(
     """
     seen, unseen = split_bots(split)
     config = replace(config, without_bots=unseen, left_out=0.5, seed=split)
-    trained = train(config, folder / f"split{split}", play=play, note=note)
+    trained = train(config, folder / f"split{split}", matches=matches, note=note)
     bayes = replace(init_params(jax.random.key(0), config.width, config.situation), mask=trained.mask)
     returns = {
-        "ours": play_matches(trained, folder, num_matches, seed=split, play=play, note=note),
-        "Bayes' rule over clones": play_matches(bayes, folder, num_matches, seed=split, play=play, note=note),
+        "ours": play_matches(trained, folder, num_matches, seed=split, matches=matches, note=note),
+        "Bayes' rule over clones": play_matches(bayes, folder, num_matches, seed=split, matches=matches, note=note),
     }
     table = load_cross_table().of(tuple(BOTS))
     for name in ("greenberg", "iocainebot"):
@@ -157,3 +171,63 @@ def beaten(returns: Float[np.ndarray, "K M"], names: Sequence[str]) -> str:
     lost = [name for name, m, e in zip(names, mean, error, strict=True) if m < -2 * e]
     won = int((mean > 2 * error).sum())
     return f"beats {won} of {len(names)}, loses to {len(lost)}" + (f" ({', '.join(lost)})" if lost else "")
+
+
+# --- learners trained against it --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Exploiter:
+    """What a learner trained against the frozen agent earns from it: a lower bound on its exploitability.
+
+    Attributes:
+        name: of the learner.
+        throws: it has learned from.
+        mean, standard_error: of its return in fresh matches.
+    """
+
+    name: str
+    throws: int
+    mean: float
+    standard_error: float
+
+
+def exploiters(
+    params: RecordParams,
+    *,
+    seed: int,
+    matches: int = 500,
+    lanes: int = 16,
+    library: Library = NAMES,
+    note: Note = print,
+) -> Iterator[Exploiter]:
+    """Trains regret matching, Q-learning and PPO on about `matches` matches against the frozen agent, one by one."""
+    throws = 500  # of an update of the tabular learners
+    updates = max(2 * matches // lanes, 1)
+    makers: dict[str, tuple[int, int, Callable[[PopulationEnv], Learner]]] = {}
+    for recall in (1, 2):
+        regret = RegretMatchingConfig(recall=recall, steps_per_update=throws)
+        makers[f"regret matching, R={recall}"] = recall, updates, partial(regret_matching, config=regret)
+    q_config = QLearningConfig(recall=10, steps_per_update=throws, log2_size=22)
+    makers["Q-learning, R=10"] = 10, updates, partial(q_learning, config=q_config)
+    ppo_config = PPOConfig(learning_rate=3e-3, discount=0.95, minibatches=4, reward_scale=0.1)
+    makers["PPO, memory of 64"] = 1, 5 * updates, partial(ppo, config=ppo_config)
+    for name, (recall, count, make) in makers.items():
+        note(f"training {name}")
+        env = RepeatedRPS(recall=recall, layout="own_first" if name.startswith("PPO") else "moves")
+        agent = Player(record_agent(library), params, view=env.moves_view)
+        learner = make(PopulationEnv(env, (agent,), lanes))
+        update = jax.jit(learner.update, donate_argnums=0)
+        state = jax.jit(learner.init)(jax.random.key(seed))
+        for _ in range(count):
+            state, _ = update(state)
+        learned = Player(learner.policy, learner.params(state), view=env)
+        key = jax.random.fold_in(jax.random.key(seed), 1)
+        returns = play(env, (learned, agent), np.array([[0, 1], [1, 0]]), key, 2 * lanes, matches_per_call=2 * lanes)
+        earned = np.concatenate([returns[0, :, 0], returns[1, :, 1]])
+        yield Exploiter(
+            name,
+            count * learner.steps_per_update,
+            float(earned.mean()),
+            float(earned.std(ddof=1) / np.sqrt(len(earned))),
+        )

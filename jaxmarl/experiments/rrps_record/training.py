@@ -220,12 +220,12 @@ def _update(optimiser: optax.GradientTransformation, payoff: float) -> Callable[
 
 
 def train(
-    config: TrainConfig, folder: Path, *, play: MatchPlay | None = None, note: Callable[[str], None] = print
+    config: TrainConfig, folder: Path, *, matches: MatchPlay | None = None, note: Callable[[str], None] = print
 ) -> RecordParams:
     """All rounds; what lies finished in `folder` is not done again, so that a killed run goes on."""
     folder.mkdir(parents=True, exist_ok=True)
     numbers = [k for k, name in enumerate(NAMES) if name not in config.without_bots]
-    play = MatchPlay() if play is None else play
+    play = MatchPlay() if matches is None else matches
     params = network.init_params(jax.random.key(config.seed), config.width, config.situation)
     params = replace(params, mask=jnp.asarray(mask_of(without_bots=config.without_bots)))
     recorded: list[Examples] = []
