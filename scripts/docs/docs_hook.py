@@ -11,6 +11,7 @@ registries, docstrings and spaces of the installed package:
     games | bots            the zoo of games; the tournament bots
     members MODULE [NAME ...]   public members, a sentence each
     scripts FOLDER          scripts/FOLDER: title, commands, what is shown, figure
+    file PATH               a file of the repository
     api PACKAGE ...         the entries of a page of the API
 """
 
@@ -32,6 +33,7 @@ GENERATORS = {
     "bots": docs_registries.bots,
     "members": docs_registries.members,
     "scripts": docs_registries.scripts,
+    "file": docs_registries.file,
     "api": docs_registries.api,
 }
 

@@ -3,7 +3,6 @@
 import ast
 import importlib
 import pkgutil
-import re
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ def solvers(*modules: str) -> str:
         module = entry.solve.__module__
         if modules and not any(f"{module}.".startswith(f"jaxmarl.solvers.{each}.") for each in modules):
             continue
-        promise = "—" if entry.tolerance is None else f"{entry.tolerance:g} × range"
+        promise = "—" if entry.tolerance is None else f"{entry.tolerance:g} of the range"
         where = "host" if entry.on_host else "jit, vmap"
         cells = [GAMES[entry.games], GAPS[entry.gap_kind], promise, where, entry.summary]
         rows.append([reference(entry.solve, name), *cells])
@@ -57,11 +56,20 @@ def members(module: str, *names: str) -> str:
     """Public functions and classes of a module (all of them, or those named), a sentence each."""
     home = importlib.import_module(module)
     rows = []
-    for name in names or home.__all__:
+    for name in names or getattr(home, "__all__", _own(home)):
         member: Any = getattr(home, name)
         if callable(member) and member.__doc__:
             rows.append([reference(member, name), first_sentence(member)])
     return table(["name", "what it is"], rows)
+
+
+def _own(module: Any) -> list[str]:
+    """Public functions and classes that a module without `__all__` defines."""
+    return [name for name, member in vars(module).items() if name[0] != "_" and _home(member) == module.__name__]
+
+
+def _home(member: Any) -> str:
+    return getattr(member, "__module__", "") if callable(member) else ""
 
 
 def scripts(folder: str) -> str:
@@ -80,6 +88,11 @@ def scripts(folder: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def file(path: str) -> str:
+    """A file of the repository, which has its home elsewhere."""
+    return (ROOT / path).read_text()
+
+
 def modules_of(package: str) -> list[str]:
     """Modules directly in a package (those whose names begin with an underscore apart), the package's own first."""
     home = importlib.import_module(package)
@@ -94,8 +107,3 @@ def api(*packages: str) -> str:
         options = "\n    options:\n      members: false" if module in packages else ""
         entries.append(f"::: {module}{options}")
     return "\n\n".join(entries) + "\n"
-
-
-def heading_titles(markdown: str) -> list[str]:
-    """Headings of a page."""
-    return re.findall(r"^#+ (.*)$", markdown, re.MULTILINE)
