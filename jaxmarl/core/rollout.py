@@ -2,21 +2,67 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Bool, Float, PyTree
+from jaxtyping import Array, Bool, Float, Int32, PyTree
 
 from jaxmarl.core.chance import draw, repeat
 from jaxmarl.core.checks import require
 from jaxmarl.core.policy import MaskedObs, Policy
-from jaxmarl.core.population import PopulationEnv
-from jaxmarl.core.vector import VectorEnv
 from jaxmarl.core.wrappers import where_done
 
-BatchedEnv = VectorEnv | PopulationEnv
+
+@runtime_checkable
+class BatchedEnv(Protocol):
+    """`B` instances that advance together, as roll-outs and learners need them: `VectorEnv`, `PopulationEnv`, ..."""
+
+    @property
+    def num_envs(self) -> int:
+        """`B`, number of instances."""
+
+    @property
+    def num_agents(self) -> int:
+        """Agents in each that the caller plays."""
+
+    @property
+    def horizon(self) -> int | None:
+        """Steps after which all instances end, or None."""
+
+    @property
+    def num_labels(self) -> int:
+        """Number of kinds of instance that `labels` tells apart."""
+
+    @property
+    def labels(self) -> Int32[Array, " num_envs"]:
+        """Kind of each instance."""
+
+    @property
+    def default_params(self) -> PyTree:
+        """Params to use where none are given."""
+
+    def observation_space(self, params: PyTree) -> Any:
+        """Space of one agent's observation."""
+
+    def action_space(self, params: PyTree) -> Any:
+        """Space of one agent's action."""
+
+    def observe(self, state: Any, params: PyTree) -> Array:
+        """Observations `[B, N, …]`."""
+
+    def action_mask(self, state: Any, params: PyTree) -> Array:
+        """Legal actions `[B, N, A]`."""
+
+    def reset(self, key: Array, params: PyTree) -> tuple[Array, Any]:
+        """Starts every instance: `(obs, state)`."""
+
+    def begin(self, key: Array, state: Any, params: PyTree) -> tuple[Array, Any]:
+        """Prepares a roll-out: `(obs, state)`."""
+
+    def step(self, key: Array, state: Any, action: Array, params: PyTree) -> tuple[Any, ...]:
+        """One step of every instance: `(obs, state, reward, terminated, truncated, info)`."""
 
 
 @dataclass(frozen=True)

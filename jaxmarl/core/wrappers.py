@@ -1,18 +1,21 @@
 """Environments made from environments: automatic reset, shields, and other seats played by policies."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
-from jaxtyping import Array, Bool, Int32, PyTree
+from jaxtyping import Array, Bool, Float, Int32, PyTree
 
 from jaxmarl.core.chance import repeat
 from jaxmarl.core.checks import require, require_choice, require_int
 from jaxmarl.core.environment import AnyEnvironment, Environment
 from jaxmarl.core.policy import MaskedObs, Policy
+from jaxmarl.core.spaces import Box
 
 
 def where_done(done: Bool[Array, "..."], fresh: PyTree, current: PyTree) -> PyTree:
@@ -200,6 +203,75 @@ class Shielded(Wrapper):
         legal = self.env.action_mask(state, params)
         both = legal & self.shield(state, params)
         return jnp.where(jnp.any(both, axis=1, keepdims=True), both, legal)
+
+
+@struct.dataclass
+class ReturnObservedState:
+    """State of a `ReturnObserved` environment: the game's, steps so far, and what each agent has collected."""
+
+    env: PyTree
+    t: Int32[Array, ""]
+    returns: Float[Array, " N"]
+
+
+@dataclass(frozen=True)
+class ReturnObserved(Wrapper):
+    """Agents also see what they have collected in the episode, and how much of it is over.
+
+    With that, objectives of the whole return, such as its variance, are Markovian. An observation is the one of `env`,
+    flattened, then the return times `scale`, then steps so far / horizon. An agent that sees nothing but zeros has left
+    the game, and sees zeros.
+
+    Attributes:
+        env: an environment of fixed horizon whose observations are boxes.
+        scale: of the return.
+    """
+
+    scale: float = 0.1
+
+    def __post_init__(self):
+        super().__post_init__()
+        require(self.env.horizon is not None, "env", "horizon None", "an environment of fixed horizon")
+
+    @property
+    def horizon(self):
+        return self.env.horizon
+
+    @property
+    def reset_chance(self):
+        return self.env.reset_chance
+
+    @property
+    def step_chance(self):
+        return self.env.step_chance
+
+    def observation_space(self, params):
+        shape = self.env.observation_space(params).shape
+        return Box(-np.inf, np.inf, (math.prod(shape) + 2,))
+
+    def benchmarks(self, params):
+        return {}
+
+    def initial(self, chance, params):
+        zeros = jnp.zeros(self.num_agents, jnp.float32)
+        return ReturnObservedState(self.env.initial(chance, params), jnp.zeros((), jnp.int32), zeros)
+
+    def transition(self, state, action, chance, params):
+        env_state, reward, terminated, info = self.env.transition(state.env, action, chance, params)
+        return ReturnObservedState(env_state, state.t + 1, state.returns + reward), reward, terminated, info
+
+    def truncated(self, state, params):
+        return self.env.truncated(state.env, params)
+
+    def observe(self, state, params):
+        seen = self.env.observe(state.env, params).reshape(self.num_agents, -1).astype(jnp.float32)
+        over = jnp.broadcast_to(state.t / (self.horizon or 1), (self.num_agents,))
+        more = jnp.stack([self.scale * state.returns, over.astype(jnp.float32)], axis=1)
+        present = jnp.any(seen != 0, axis=1, keepdims=True)
+        return jnp.concatenate([seen, jnp.where(present, more, 0.0)], axis=1)
+
+    def action_mask(self, state, params):
+        return self.env.action_mask(state.env, params)
 
 
 @struct.dataclass

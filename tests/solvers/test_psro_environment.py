@@ -16,7 +16,7 @@ from jaxmarl.evaluation.cross_play import cross_play
 from jaxmarl.learners.base import Learner
 from jaxmarl.learners.ppo import PPOConfig
 from jaxmarl.solvers.psro import Psro, PsroSettings
-from jaxmarl.solvers.psro.environment import EnvironmentPsro, draw_profiles, ppo_oracle
+from jaxmarl.solvers.psro.environment import EnvironmentPsro, draw_profiles, newest, ppo_oracle
 from jaxmarl.solvers.psro.saved import load_state, run_saved
 from jaxmarl.training.errors import RunError
 
@@ -137,6 +137,11 @@ def test_profiles_are_drawn_as_often_as_they_are_played():
     for i, j in itertools.product(range(2), range(3)):
         assert abs(counts[i, j] - 20 * distribution[i, j]) < 1 + 1e-4
     assert np.all(counts[distribution == 0] == 0)
+
+
+def test_the_newest_strategy_is_the_last_that_is_there():
+    population = {"a": jnp.array([[1.0, 0.0], [0.0, 2.0], [0.0, 0.0]]), "b": jnp.array([0.0, 0.0, 0.0])}
+    assert newest(population)["a"].tolist() == [0.0, 2.0]
 
 
 def test_environments_that_do_not_fit_are_refused():

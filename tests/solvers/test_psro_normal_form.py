@@ -238,12 +238,44 @@ def test_diversity_of_rock_paper_scissors():
     assert float(masked) == pytest.approx(1.5, abs=1e-6)
 
 
+class Watched(NormalFormPsro):
+    """Keeps what its oracle is asked."""
+
+    pure = False
+
+    def best_response(self, seat, populations, others, key):
+        asked.append((seat, np.asarray(others)))
+        return super().best_response(seat, populations, others, key)
+
+
+asked = []
+
+
+def test_responses_expect_trembles_and_one_seat_may_respond_alone():
+    game = NormalFormGame(jnp.asarray(np.stack([RPS + 1, (RPS + 1).T]), jnp.float32))
+    settings = PsroSettings(capacity=3, meta_solver="last", tremble=0.3, single_oracle=True)
+    asked.clear()
+    state = Psro(Watched(game, zero_sum=False), settings).run(jax.random.key(0))
+    assert [seat for seat, _ in asked] == [0, 0, 0]
+    expected = [[1, 0, 0], [0.15, 0.85, 0], [0.1, 0.1, 0.8]]  # rock, paper, scissors, each the newest in turn
+    np.testing.assert_allclose([others for _, others in asked], expected, atol=1e-6)
+    rows = state.rows()
+    np.testing.assert_allclose(rows["mixture"][:, 0], np.eye(3), atol=1e-6)
+    # the response to the tremble, but its gain against the mixture itself
+    np.testing.assert_allclose(rows["gain"], np.ones((3, 2)), atol=1e-6)
+    asked.clear()
+    Psro(Watched(game, zero_sum=False), PsroSettings(capacity=3, meta_solver="last")).run(jax.random.key(0))
+    assert [seat for seat, _ in asked[:2]] == [0, 1]
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"capacity": 0}, "capacity"),
         ({"variant": "rectifed"}, "did you mean 'rectified'"),
         ({"shared": True}, "not symmetric"),
+        ({"single_oracle": True}, "single_oracle"),
+        ({"tremble": 1.0}, "tremble"),
         ({"variant": "anytime"}, "variant"),
         ({"self_play": True}, "self_play"),
         ({"meta_solver": "nsh"}, "unknown meta-solver 'nsh'"),

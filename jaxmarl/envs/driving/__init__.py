@@ -4,6 +4,7 @@ from jaxmarl.envs.driving.car_platoon import CarPlatoon, CarPlatoonParams, CarPl
 from jaxmarl.envs.driving.intersection import Intersection
 from jaxmarl.envs.driving.kinematics import Driving, DrivingParams, DrivingState, advance, giving_way
 from jaxmarl.envs.driving.merge import Merge
+from jaxmarl.envs.driving.overtaking import Overtaking, OvertakingParams, OvertakingState
 
 __all__ = [
     "CarPlatoon",
@@ -14,6 +15,9 @@ __all__ = [
     "DrivingState",
     "Intersection",
     "Merge",
+    "Overtaking",
+    "OvertakingParams",
+    "OvertakingState",
     "advance",
     "giving_way",
 ]

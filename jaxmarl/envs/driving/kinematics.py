@@ -78,9 +78,10 @@ def advance(
     acceleration: Float[Array, "*batch"],
     time_step: Float[Array, ""] | float,
     max_speed: Float[Array, ""] | float,
+    min_speed: Float[Array, ""] | float = 0.0,
 ) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
-    """Position and speed after a step: speed stays between 0 and `max_speed`; its mean over the step is driven."""
-    after = jnp.clip(speed + acceleration * time_step, 0.0, max_speed)
+    """Position and speed after a step: speed stays within its limits, and its mean over the step is driven."""
+    after = jnp.clip(speed + acceleration * time_step, min_speed, max_speed)
     return position + 0.5 * (speed + after) * time_step, after
 
 

@@ -67,7 +67,8 @@ class MarkovStagHunt(Environment[StagHuntState, StagHuntParams]):
 
     An observation is `[rows, columns, 4]`, one-hot: oneself, the other hunter, the stag, the plants.
 
-    `info`: `catches` (1 when the stag was caught), `maulings` (1 when a hunter was gored), `plants [2]` eaten by each.
+    `info`: `catches` (1 when the stag was caught), `maulings` (1 when a hunter was gored), `gored [2]` (which one),
+    `plants [2]` eaten by each.
 
     Attributes:
         size: rows and columns.
@@ -145,7 +146,8 @@ class MarkovStagHunt(Environment[StagHuntState, StagHuntParams]):
         stag = jnp.where(caught, fresh[0], walked)
         plants = jnp.where(jnp.any(eats, axis=0)[:, None], fresh[1:], state.plants)
         state = StagHuntState(state.t + 1, agents, stag, plants)
-        info = {"catches": caught.astype(jnp.int32), "maulings": gored.astype(jnp.int32), "plants": eaten}
+        info = {"catches": caught.astype(jnp.int32), "maulings": gored.astype(jnp.int32)}
+        info |= {"gored": (meets & gored).astype(jnp.int32), "plants": eaten}
         return state, reward.astype(jnp.float32), jnp.zeros((), bool), info
 
     def _stag_step(self, agents: Array, stag: Array, unit: Array) -> Int32[Array, " 2"]:

@@ -41,6 +41,7 @@ def test_the_stag_takes_two(step):
     state, reward, info = step([[1, 2], [4, 1]], [2, 2], PLANTS, [DOWN, STAY])
     assert reward.tolist() == [-5, 0]
     assert (int(info["catches"]), int(info["maulings"])) == (0, 1)
+    assert info["gored"].tolist() == [1, 0]
     assert state.stag.tolist() == [2, 2]  # it stays with whom it gores
 
 
