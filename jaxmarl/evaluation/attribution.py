@@ -114,7 +114,7 @@ class _Play:
         states, memories, alive, returns = carry
         env_chance, act_chance, units = chance
         obs = self.env.observe(states, self.params)
-        legal = self.env.action_mask(states, self.params) if isinstance(self.space, Discrete) else ()
+        legal: Any = self.env.action_mask(states, self.params) if isinstance(self.space, Discrete) else ()
         used = jax.tree.map(lambda x: x[jnp.maximum(actors, 0)], policy_params)
         view = MaskedObs(obs, legal) if self.policy.masked else obs
         actions, memories = jax.vmap(self.policy.act, axis_size=self.env.num_agents)(used, memories, view, act_chance)

@@ -8,7 +8,7 @@ of roll-outs, a call of another program. No estimator adapts to what it has seen
 once, evaluated in batches, and combined; where `value` is a pure JAX function, so is the estimate (jit it, vmap it).
 """
 
-from typing import Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from jaxmarl.games.coalitional import CoalitionValue, all_coalitions
 
 ShapleyMethod: TypeAlias = Literal["permutation", "svarm", "stratified_svarm"]
 
-_SAMPLINGS = {
+_SAMPLINGS: dict[str, Any] = {
     "permutation": PermutationSampling,
     "svarm": SvarmSampling,
     "stratified_svarm": StratifiedSampling,

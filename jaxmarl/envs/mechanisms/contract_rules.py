@@ -1,6 +1,6 @@
 """Hidden action: what an agent does under a contract, what that is worth, and linear contracts in closed form."""
 
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -46,8 +46,9 @@ class LinearContract(NamedTuple):
 
 def four_efforts() -> HiddenAction:
     """A small problem whose optimum (0.645) is far above the best linear contract (0.4375), on the host's arrays."""
-    laws = np.array([[1, 0, 0], [0.5, 0.4, 0.1], [0.2, 0.5, 0.3], [0.1, 0.2, 0.7]])
-    return HiddenAction(laws, np.array([0, 0.05, 0.2, 0.5]), np.array([0, 0.6, 1.5]))
+    laws = [[1, 0, 0], [0.5, 0.4, 0.1], [0.2, 0.5, 0.3], [0.1, 0.2, 0.7]]
+    numbers: list[Any] = [np.array(x, float) for x in (laws, [0, 0.05, 0.2, 0.5], [0, 0.6, 1.5])]
+    return HiddenAction(*numbers)
 
 
 def random_hidden_action(key: Array, num_actions: int, num_outcomes: int) -> HiddenAction:

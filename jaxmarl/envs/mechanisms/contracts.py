@@ -1,6 +1,6 @@
 """Contracts posted round after round to an agent whose action stays hidden (Holmström 1979; Zhu et al. 2023)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 import jax
@@ -153,7 +153,7 @@ class HiddenActionContract(Environment[ContractState, ContractParams]):
     def _agent(self, counts: Any, contract: Array, chance: Array, params: ContractParams) -> Int32[Array, ""]:
         if self.agent == "informed":
             return best_response(params.problem, contract)
-        believed = params.problem.replace(laws=counts / jnp.sum(counts, axis=1, keepdims=True))
+        believed = replace(params.problem, laws=counts / jnp.sum(counts, axis=1, keepdims=True))
         tried = jnp.minimum(chance[2] * self.num_actions, self.num_actions - 1).astype(jnp.int32)
         return jnp.where(chance[1] < params.exploration, tried, best_response(believed, contract))
 

@@ -1,7 +1,7 @@
 """Consumers who see some features of items: what they choose, who is served, and what that is worth."""
 
 import itertools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -52,7 +52,9 @@ def random_market(seed: int, num_items: int, num_consumers: int, num_features: i
     """
     rng = np.random.default_rng(seed)
     features = rng.integers(0, 2, (num_items, num_features)).astype(float)
-    return FeatureMarket(features, rng.dirichlet(np.ones(num_features), num_consumers), np.zeros(num_items))
+    weights = rng.dirichlet(np.ones(num_features), num_consumers)
+    numbers: list[Any] = [features, weights, np.zeros(num_items)]
+    return FeatureMarket(*numbers)
 
 
 def perceived_values(market: FeatureMarket, mask: Float[Array, " d"]) -> Float[Array, "n m"]:

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -59,15 +59,15 @@ def optimal_information(
 
     require(max_payment > 0, "max_payment", max_payment, "positive")
     require(margin >= 0, "margin", margin, "at least 0")
-    problem = jax.tree.map(lambda x: np.asarray(x, float), problem)
-    k, b, num_states, s = problem.sizes
+    host: Any = jax.tree.map(lambda x: np.asarray(x, float), problem)
+    k, b, num_states, s = host.sizes
     profiles = list(itertools.product(range(b), repeat=k))
-    law = np.moveaxis(problem.signals * problem.prior.reshape(-1, *(1,) * k), k, -1)  # [b.., s.., W]
+    law = np.moveaxis(host.signals * host.prior.reshape(-1, *(1,) * k), k, -1)  # [b.., s.., W]
     each = s**k * num_states  # events after a recommendation
     paid = k * each
-    decided = np.array([_decision_value(problem, profile) for profile in profiles])
+    decided = np.array([_decision_value(host, profile) for profile in profiles])
     weights = np.concatenate([np.tile(law[profile].ravel(), k) for profile in profiles])
-    rows = _obedience_rows(problem, law, profiles, margin)
+    rows = _obedience_rows(host, law, profiles, margin)
     cost = np.concatenate([-decided, weights])
     limit = np.zeros((len(profiles) * paid, cost.size))  # payments times probability are at most the cap times it
     limit[np.arange(len(limit)), len(profiles) + np.arange(len(limit))] = 1

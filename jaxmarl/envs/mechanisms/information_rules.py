@@ -1,6 +1,7 @@
 """Agents who are paid to look: what plans of effort and report are worth to each, and to who decides on the reports."""
 
 import itertools
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -50,8 +51,9 @@ def independent_looks(accuracies: tuple[float, ...], costs: tuple[float, ...], n
         shape = [1] * (2 * num_agents + 1)
         shape[i], shape[num_agents], shape[num_agents + 1 + i] = len(right), 2, 2
         signals = signals * one.reshape(shape)
-    pay = np.broadcast_to(np.asarray(costs, float), (num_agents, len(right)))
-    return InformationProblem(np.full(2, 0.5), signals, np.array(pay), np.eye(2))
+    every = np.tile(np.asarray(costs, float), (num_agents, 1))
+    numbers: list[Any] = [np.full(2, 0.5), signals, every, np.eye(2)]
+    return InformationProblem(*numbers)
 
 
 def reporting_maps(num_signals: int) -> np.ndarray:

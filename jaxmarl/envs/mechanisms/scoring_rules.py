@@ -25,7 +25,7 @@ def spherical_score(report: Float[Array, " W"], outcome: Int[Array, ""]) -> Floa
 
 def expected_score(rule: ScoringRule, report: Float[Array, " W"], belief: Float[Array, " W"]) -> Float[Array, ""]:
     """What a report earns on average by the reporter's own belief."""
-    return sum(belief[w] * rule(report, jnp.asarray(w)) for w in range(belief.size))
+    return jnp.sum(belief * jnp.stack([rule(report, jnp.asarray(w)) for w in range(belief.size)]))
 
 
 def quadratic_pay(cost: float, accuracy: float) -> float:

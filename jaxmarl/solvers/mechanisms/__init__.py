@@ -4,7 +4,7 @@ from jaxmarl.envs.mechanisms.contract_optimum import OptimalContract, optimal_co
 from jaxmarl.envs.mechanisms.contract_rules import LinearContract, best_linear_contract
 from jaxmarl.envs.mechanisms.information_optimum import InformationMechanism, optimal_information
 from jaxmarl.solvers.mechanisms.contract_learning import DiscoveredContract, discover_and_cover, ucb_contracts
-from jaxmarl.solvers.mechanisms.representation import Representation, learn_representation, soft_top_k
+from jaxmarl.solvers.mechanisms.representation import Representation, learn_representation
 
 __all__ = [
     "DiscoveredContract",
@@ -17,6 +17,5 @@ __all__ = [
     "learn_representation",
     "optimal_contract",
     "optimal_information",
-    "soft_top_k",
     "ucb_contracts",
 ]

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -227,7 +227,8 @@ def _candidates(
 ) -> list[np.ndarray]:
     """Optimal contracts of the estimated problem with margins, and the same mixed with the reward itself."""
     laws = np.array([found.law(d) for d in range(len(found.counts))])
-    estimate = HiddenAction(laws, costs, rewards)
+    numbers: list[Any] = [laws, costs, rewards]
+    estimate = HiddenAction(*numbers)
     contracts: list[np.ndarray] = []
     for margin in (0.0, epsilon / 8, epsilon / 4, epsilon / 2, epsilon):
         try:

@@ -24,24 +24,22 @@ class Representation(NamedTuple):
     trace: Float[Array, " num_steps"]
 
 
-def soft_top_k(scores: Float[Array, " d"], k: int, temperature: float | Array) -> Float[Array, " d"]:
-    """A relaxed mask of the k highest scores, which sums to k (Xie and Ermon 2019).
+def straight_through_top_k(scores: Float[Array, " d"], k: int, temperature: float | Array) -> Float[Array, " d"]:
+    """1 for the k highest scores, 0 for the others, with the slopes of a sigmoid.
 
-    The sum of k softmaxes, each without what the ones before it took.
+    The sigmoid is centred between the last score that counts and the first that does not. Half-shown features would be
+    a way out of the choice, so that relaxed masks serve for slopes only.
+
+    Args:
+        scores: different ones.
+        k: from 1 to d - 1.
+        temperature: of the sigmoid.
     """
-    own = jnp.eye(scores.size, dtype=bool)
-
-    def take(logits, _):
-        # log(1 - softmax) from the other entries, which stays exact where a share is almost 1
-        others = jax.nn.logsumexp(jnp.where(own, -1e9, logits), axis=1)
-        return logits + others - jax.nn.logsumexp(logits), jax.nn.softmax(logits)
-
-    return jnp.sum(jax.lax.scan(take, scores / temperature, length=k)[1], axis=0)
-
-
-def top_k(scores: Float[Array, " d"], k: int) -> Float[Array, " d"]:
-    """1 for the k highest scores, 0 for the others; equal ones all count."""
-    return (jnp.sum(scores > scores[:, None], axis=1) < k).astype(scores.dtype)
+    ranks = jnp.sum(scores > scores[:, None], axis=1)
+    hard = (ranks < k).astype(scores.dtype)
+    border = jnp.sum(jnp.where((ranks == k) | (ranks == k - 1), scores, 0.0)) / 2
+    soft = jax.nn.sigmoid((scores - border) / temperature)
+    return hard + (soft - jax.lax.stop_gradient(soft))
 
 
 def learn_representation(
@@ -59,7 +57,7 @@ def learn_representation(
 ) -> Representation:
     """Adam on the logits of a Gumbel top-k distribution over masks, to raise `soft_welfare` (pure; jit it).
 
-    Masks are hard in what they are worth and relaxed in their slopes. Of several runs, which differ in their noise, the
+    Masks are hard in what they are worth and soft in their slopes. Of several runs, which differ in their noise, the
     one counts whose final mask is worth most.
 
     Args:
@@ -71,21 +69,19 @@ def learn_representation(
         num_samples: masks drawn a step.
         learning_rate: of Adam.
         choice_temperature: of the consumers' softmax.
-        mask_temperature: of the relaxed masks.
+        mask_temperature: of the slopes of masks.
         penalty: λ, for each expected consumer too many.
     """
     import optax
 
     num_features = market.features.shape[1]
-    require_int("num_shown", num_shown, 1, num_features)
+    require_int("num_shown", num_shown, 1, num_features - 1)
     require_int("num_starts", num_starts, 1)
     optimiser = optax.adam(learning_rate)
 
     def loss(logits, gumbel):
         def one(noise):
-            soft = soft_top_k(logits + noise, num_shown, mask_temperature)
-            # half-shown features would be a way out: the value is that of the hard mask, the slope that of the soft one
-            mask = soft + jax.lax.stop_gradient(top_k(logits + noise, num_shown) - soft)
+            mask = straight_through_top_k(logits + noise, num_shown, mask_temperature)
             return soft_welfare(market, mask, choice_temperature, penalty)
 
         return -jnp.mean(jax.vmap(one)(gumbel))
@@ -99,7 +95,7 @@ def learn_representation(
     def run(noise):
         start = jnp.zeros(num_features, noise.dtype)
         (logits, _), trace = jax.lax.scan(step, (start, optimiser.init(start)), noise)
-        mask = top_k(logits, num_shown)
+        mask = straight_through_top_k(logits, num_shown, mask_temperature)
         return Representation(mask, logits, trace), soft_welfare(market, mask, choice_temperature, penalty)
 
     shape = (num_starts, num_steps, num_samples, num_features)
