@@ -15,7 +15,15 @@ from jaxmarl.distributional import (
     stock_laws,
     stock_value_iteration,
 )
-from jaxmarl.learners.value import StockParams, ValueConfig, WithStock, from_stock, stock_q, tail_start
+from jaxmarl.learners.value import (
+    MeanHead,
+    StockParams,
+    ValueConfig,
+    WithStock,
+    from_stock,
+    stock_q,
+    tail_start,
+)
 from jaxmarl.learners.value.replay import Transition
 from jaxmarl.learners.value.stock import StockHead
 from jaxmarl.testing import check_env
@@ -69,6 +77,10 @@ def test_settings_that_do_not_fit_a_stock_are_refused():
         stock_q(env, shortfall(), ValueConfig(discount=1.0))
     with pytest.raises(ValueError, match="env"):
         stock_q(VectorEnv(DelayedReward(), 2), shortfall(), ValueConfig())
+    with pytest.raises(ValueError, match="n_step"):
+        stock_q(env, shortfall(), ValueConfig(discount=0.9, n_step=3))
+    with pytest.raises(ValueError, match="inner"):
+        StockHead(MeanHead())
     with pytest.raises(ValueError, match="reward_scale"):
         stock_q(env, shortfall(), ValueConfig(discount=0.9, reward_scale=2.0))
 
@@ -76,13 +88,14 @@ def test_settings_that_do_not_fit_a_stock_are_refused():
 class Trained:
     """A learner of a finite process, and the exact laws of what it plays from each stock of a grid."""
 
-    def __init__(self, mdp, num_steps, first, low, high, utility, agent_steps, **settings):
+    def __init__(self, mdp, num_steps, first, low, high, utility, agent_steps, head=None, **settings):
         self.mdp, self.first, self.utility = mdp, first, utility
         table = decisions(mdp, num_steps, first)
         self.env = VectorEnv(WithStock(table, low, high), 16)
         self.config = ValueConfig(**{**CONFIG, "anneal_steps": agent_steps, **settings})
         params = StockParams(mdp, jnp.float32(low), jnp.float32(high))
-        learner = stock_q(self.env, utility, self.config, params)
+        self.head = head
+        learner = stock_q(self.env, utility, self.config, params, head=head)
         updates = agent_steps // learner.steps_per_update
         run = jax.jit(lambda key: jax.lax.scan(lambda s, _: learner.update(s), learner.init(key), length=updates))
         self.params = run(jax.random.key(0))[0].params
@@ -103,7 +116,7 @@ class Trained:
 
     def tail(self, level):
         """Exact conditional value at risk of play from the first stock that the network chooses; the optimum."""
-        begin = tail_start(self.env, self.config, self.params, level, self.start, self.stocks)
+        begin = tail_start(self.env, self.config, self.params, level, self.start, self.stocks, self.head)
         law = Categorical(self.atoms, self.laws[jnp.searchsorted(self.grid, begin.stock)])
         return float(cvar(law, level)), float(cvar_from_solution(self.exact, level, self.first).value)
 

@@ -5,7 +5,7 @@ maximises it at the first, for the utilities of `distributional.utility`; with `
 that is the conditional value at risk. `distributional.stock` has the exact answers of tables.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import prod
 from typing import Any, NamedTuple
@@ -23,12 +23,12 @@ from jaxmarl.core.spaces import Box
 from jaxmarl.core.vector import VectorEnv
 from jaxmarl.core.wrappers import Wrapper
 from jaxmarl.distributional.law import Law, ReturnLaw
-from jaxmarl.distributional.quantile import Quantile, uniform_quantile
-from jaxmarl.distributional.utility import Utility
+from jaxmarl.distributional.quantile import Quantile
+from jaxmarl.distributional.utility import Utility, shortfall
 from jaxmarl.learners.base import Learner
 from jaxmarl.learners.value.acting import value_network
 from jaxmarl.learners.value.config import ValueConfig
-from jaxmarl.learners.value.heads import QuantileHead
+from jaxmarl.learners.value.heads import CategoricalHead, QuantileHead, ReturnHead
 from jaxmarl.learners.value.loop import deep_q
 from jaxmarl.learners.value.replay import Transition
 
@@ -125,21 +125,24 @@ class WithStock(Wrapper):
 
 
 @dataclass(frozen=True)
-class StockHead(QuantileHead):
-    """Quantiles of the return given a stock; actions are judged by the law of stock plus return.
+class StockHead(ReturnHead):
+    """Laws of the return given a stock; actions are judged by the law of stock plus return.
 
     Stocks of replayed transitions are drawn anew: how they move is known, so that one transition teaches all of them.
 
     Attributes:
+        inner: how laws are represented and learned.
         low: stocks are drawn from here,
         high: to here.
     """
 
+    inner: ReturnHead = field(default_factory=lambda: QuantileHead(32, kappa=0.1))
     low: float = -1.0
     high: float = 1.0
 
     def __post_init__(self):
-        super().__post_init__()
+        laws = QuantileHead, CategoricalHead
+        require(isinstance(self.inner, laws), "inner", self.inner, "a head of quantiles or of categorical laws")
         require(self.low < self.high, "low, high", (self.low, self.high), "in order")
 
     def see(self, obs):
@@ -148,19 +151,31 @@ class StockHead(QuantileHead):
         place = (jnp.clip(stock, self.low, self.high) - self.low) / (self.high - self.low)
         return jnp.concatenate([obs[..., :-1], 2 * place - 1, (stock >= 0).astype(obs.dtype)], -1)
 
-    def law(self, outputs, obs) -> Quantile:
-        return uniform_quantile(outputs + obs[..., -1, None, None])
+    def outputs(self, features, num_actions, key):
+        return self.inner.outputs(features, num_actions, key)
+
+    def law(self, outputs, obs) -> Law:
+        """Of stock plus return; atoms are in no order."""
+        dist = self.inner.law(outputs, obs)
+        atoms, weights = (dist.values, dist.weights) if isinstance(dist, Quantile) else dist.law()
+        return Law(atoms + obs[..., -1, None, None], jnp.broadcast_to(weights, atoms.shape))
+
+    def target(self, outputs, reward, discount):
+        return self.inner.target(outputs, reward, discount)
+
+    def loss(self, outputs, target):
+        return self.inner.loss(outputs, target)
 
     def prepare(self, batch: Transition, key: Array) -> Transition:
         stock = jax.random.uniform(key, batch.reward.shape, minval=self.low, maxval=self.high)
         following = (stock + batch.reward) / batch.span
         after = batch.next._replace(obs=batch.next.obs.at[..., -1].set(following))
-        return batch.replace(obs=batch.obs.at[..., -1].set(stock), next=after)  # type: ignore[attr-defined]
+        return replace(batch, obs=batch.obs.at[..., -1].set(stock), next=after)
 
 
 def expected(utility: Utility, dist: ReturnLaw) -> Float[Array, "*batch"]:
     """`E f`, of atoms in any order."""
-    atoms, weights = (dist.values, dist.weights) if isinstance(dist, Quantile) else Law(*dist.law())
+    atoms, weights = dist if isinstance(dist, Law) else dist.law()
     return jnp.sum(utility.function(atoms) * weights, -1)
 
 
@@ -170,29 +185,28 @@ def stock_q(
     config: ValueConfig,
     env_params: PyTree = None,
     *,
-    num_quantiles: int = 32,
-    kappa: float = 0.1,
+    head: ReturnHead | None = None,
 ) -> Learner:
     """A learner that maximises `E f(c + G)` from every observation and stock c.
 
     Args:
         env: a `VectorEnv` of a `WithStock` environment.
         utility: f; with a discount below 1 it must have a degree.
-        config: settings; its discount is that of the stock, and rewards are not scaled.
+        config: settings; its discount is that of the stock, rewards are not scaled and steps not merged.
         env_params: of the environments (default: `env.default_params`).
-        num_quantiles: N, of the return of each action.
-        kappa: of the loss, in units of return.
+        head: how laws of the return are represented (default: 32 quantiles). Quantiles lose events rarer than half of
+            their probability; where returns are numbers of a lattice, a `CategoricalHead` on it loses nothing.
 
     Raises:
         ValueError: environments without stock, or settings that do not fit it.
     """
     wrapper = _with_stock(env)
+    require(config.n_step == 1, "n_step", config.n_step, "1: later actions were chosen for another stock")
     require(config.reward_scale == 1, "reward_scale", config.reward_scale, "1 where there is a stock")
     require(config.discount == wrapper.discount, "discount", config.discount, f"the stock's, {wrapper.discount}")
     require(config.discount == 1 or utility.degree is not None, "discount", config.discount, "1 for this utility")
     worth = partial(expected, utility)
-    head = _head(wrapper, num_quantiles, kappa)
-    return deep_q(env, head, config, env_params, behaviour=worth, target=worth, name="stock_q")
+    return deep_q(env, _head(wrapper, head), config, env_params, behaviour=worth, target=worth, name="stock_q")
 
 
 class TailStart(NamedTuple):
@@ -214,7 +228,7 @@ def tail_start(
     level: Any,
     obs: Float[Array, " F"],
     stocks: Float[Array, " C"],
-    num_quantiles: int = 32,
+    head: ReturnHead | None = None,
 ) -> TailStart:
     """The first stock that maximises `-c + E min(c + G, 0) / level`, by the network of `stock_q` with `shortfall`.
 
@@ -225,15 +239,13 @@ def tail_start(
         level: of the conditional value at risk, in (0, 1].
         obs: `[F]`, a first observation, without stock.
         stocks: `[C]`, among which it is looked for.
-        num_quantiles: as for `stock_q`.
+        head: as for `stock_q`.
     """
-    wrapper = _with_stock(env)
-    head = _head(wrapper, num_quantiles, 0.0)
-    network = value_network(env, env.default_params, head, config.hidden, config.layer_norm)
+    full = _head(_with_stock(env), head)
+    network = value_network(env, env.default_params, full, config.hidden, config.layer_norm)
     seen = jnp.concatenate([jnp.broadcast_to(obs, (stocks.size, obs.size)), stocks[:, None]], -1)
-    law = head.law(network.apply(params, seen), seen)
-    missing = jnp.max(jnp.mean(jnp.minimum(law.values, 0), -1), -1)
-    values = -stocks + missing / level
+    law = full.law(network.apply(params, seen), seen)
+    values = -stocks + jnp.max(expected(shortfall(), law), -1) / level
     best = jnp.argmax(values)
     return TailStart(stocks[best], values[best])
 
@@ -250,5 +262,6 @@ def _with_stock(env: BatchedEnv) -> WithStock:
     return inner
 
 
-def _head(wrapper: WithStock, num_quantiles: int, kappa: float) -> StockHead:
-    return StockHead(num_quantiles, kappa, wrapper.low, wrapper.high)
+def _head(wrapper: WithStock, inner: ReturnHead | None) -> StockHead:
+    head = StockHead(low=wrapper.low, high=wrapper.high)
+    return head if inner is None else replace(head, inner=inner)
