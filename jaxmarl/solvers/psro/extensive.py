@@ -16,6 +16,7 @@ from jaxmarl.games.extensive_metrics import mixture_policy, profile_payoffs, res
 from jaxmarl.solvers.psro.empirical import Estimates, exact_estimates
 from jaxmarl.solvers.psro.game import PolicyGame, Populations
 
+TREMBLE = 1e-6  # the share of all strategies alike in what a response expects: it is sensible off the path too
 _LETTERS = "abcdefghijkl"
 
 
@@ -47,11 +48,20 @@ class ExtensivePsro(PolicyGame):
     def best_response(
         self, seat: int, populations: Populations, others: Float[Array, "*others"], key: Array
     ) -> Float[Array, "num_info_states num_actions"]:
-        """A pure best response to the others' (possibly correlated) mixture."""
-        letters = _LETTERS[: others.ndim]
+        """A pure best response to the others' (possibly correlated) mixture.
+
+        Where the mixture never leads, anything would do, but what is arbitrary there is what later responses exploit:
+        Goofspiel with four cards then takes 36 iterations instead of 8. So a share of 1e-6 of the others is taken to
+        play all strategies of their populations alike.
+        """
+        letters, alike = _LETTERS[: others.ndim], jnp.ones((), others.dtype)
         reaches = [terminal_reaches(self.game, i, pop) for i, pop in enumerate(populations) if i != seat]
         equation = f"{letters},{','.join(f'{letter}z' for letter in letters)}->z"
         met = jnp.einsum(equation, others, *reaches, precision="highest")
+        for population, reach in zip((p for i, p in enumerate(populations) if i != seat), reaches, strict=True):
+            there = jnp.any(population > 0, axis=(1, 2)).astype(reach.dtype)
+            alike = alike * jnp.matmul(there / jnp.sum(there), reach, precision="highest")
+        met = (1 - TREMBLE) * met + TREMBLE * alike
         return respond_to_reach(self.game, seat, met * self.game.chance_reach[self.game.terminals])[0]
 
     def mixed_policies(
