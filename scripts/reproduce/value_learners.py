@@ -170,6 +170,7 @@ def train(name: str, place: str, args: argparse.Namespace) -> dict[str, Any]:
     steps = args.steps or task.steps
     learner = build(name, task, steps)
     chunk = max(1, steps // (args.points * learner.steps_per_update))
+    points = -(-steps // (chunk * learner.steps_per_update))  # schedules end with the training, or just before
     play = greedy_return(task, learner)
 
     def advance(state: Any, key: Array) -> tuple[Any, Array]:
@@ -183,7 +184,7 @@ def train(name: str, place: str, args: argparse.Namespace) -> dict[str, Any]:
     compiled = time.perf_counter() - start
     curves = []
     for seed in range(args.seeds):
-        init_key, *keys = jax.random.split(jax.random.key(args.seed + seed), args.points + 1)
+        init_key, *keys = jax.random.split(jax.random.key(args.seed + seed), points + 1)
         state, curve = init(init_key), []
         for key in keys:
             state, value = jitted(state, key)
@@ -191,7 +192,7 @@ def train(name: str, place: str, args: argparse.Namespace) -> dict[str, Any]:
         curves.append(curve)
         print(f"{name} on {place}, seed {seed}: {curve[-1]:.3f}", flush=True)
     seconds = (time.perf_counter() - start - compiled) / args.seeds
-    places = [chunk * learner.steps_per_update * (k + 1) for k in range(args.points)]
+    places = [chunk * learner.steps_per_update * (k + 1) for k in range(points)]
     facts = {"compile_seconds": compiled, "seconds_a_seed": seconds, "steps_per_second": places[-1] / seconds}
     return {"learner": name, "environment": place, "steps": places, "curves": curves, **facts}
 
@@ -239,7 +240,7 @@ def draw_figure(rows: list[dict[str, Any]], path: Path) -> Path:
         for row in (row for row in rows if row["environment"] == place):
             steps, curves = np.array(row["steps"]) / 1000, np.array(row["curves"])
             axes.fill_between(
-                steps, curves.min(0), curves.max(0), color=colours[row["learner"]], alpha=0.1, linewidth=0
+                steps, curves.min(0), curves.max(0), color=colours[row["learner"]], alpha=0.07, linewidth=0
             )
             (handles[row["learner"]],) = axes.plot(steps, curves.mean(0), color=colours[row["learner"]], linewidth=1.4)
         if np.isfinite(TASKS[place].best):
@@ -268,7 +269,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=2017, help="of the first run")
     parser.add_argument("--steps", type=int, default=0, help="of training, in place of each environment's own")
-    parser.add_argument("--points", type=int, default=20, help="of a curve")
+    parser.add_argument("--points", type=int, default=20, help="of a curve, about")
     parser.add_argument("--folder", type=Path, default=Path("runs/value_learners"))
     parser.add_argument("--smoke", action="store_true", help="two learners, few steps: that it runs, not what it finds")
     args = parser.parse_args()
