@@ -28,6 +28,11 @@ _SAMPLINGS: dict[str, Any] = {
 }
 
 
+# one program each, where the value is not a JAX function and all else would run op by op
+_drawn = jax.jit(lambda sampling, key, count: sampling.masks(key, count), static_argnums=(0, 2))
+_combined = jax.jit(lambda sampling, masks, gains, total: sampling.combine(masks, gains, total), static_argnums=0)
+
+
 class ShapleyEstimate(NamedTuple):
     """Estimated Shapley values.
 
@@ -146,11 +151,11 @@ def estimate_shapley(
         ends.append(np.ones((1, num_players), bool))
     least = sampling.least + len(ends)
     require(budget >= least, "budget", budget, f"at least {least} for {method} with {num_players} players")
-    drawn = sampling.masks(key, budget - len(ends))
+    drawn = _drawn(sampling, key, budget - len(ends))
     values = evaluate_coalitions(value, jnp.concatenate([*ends, drawn]), batch_size)
     empty = values[0] if empty_value is None else jnp.asarray(empty_value, values.dtype)
     total = values[len(ends) - 1] - empty if sampling.needs_total or efficient else jnp.zeros((), values.dtype)
-    estimates, variances = sampling.combine(drawn, values[len(ends) :] - empty, total)
+    estimates, variances = _combined(sampling, drawn, values[len(ends) :] - empty, total)
     if efficient:
         estimates = estimates + (total - jnp.sum(estimates)) / num_players
     return ShapleyEstimate(estimates, jnp.sqrt(variances), len(values))

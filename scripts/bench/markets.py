@@ -1,11 +1,13 @@
 """Speed of the market environments, and of the order book against plain Python, on this machine and in this run.
 
     python scripts/bench/markets.py [--instances 1 1024 16384] [--only NAME ...] [--quick] [--out FILE]
+    python scripts/bench/markets.py --families mechanisms
 
-Environments of `jaxmarl.envs.markets` and `jaxmarl.envs.liquidity` are taken from the registry and stepped with random
-legal actions in one scan, by a `VectorEnv`; compilation is timed apart. The order book executes one random stream of
-limit, market and cancel messages; the plain Python book is that of the tests, and is left out where they are not there.
-So is JAX-LOB (Frey et al. 2023): `pip install --no-deps jaxlob==0.19`, or name the folder of its unpacked source.
+Environments of `jaxmarl.envs.markets` and `jaxmarl.envs.liquidity` (or of other families, then without the order book)
+are taken from the registry and stepped with random legal actions in one scan, by a `VectorEnv`; compilation is timed
+apart. The order book executes one random stream of limit, market and cancel messages; the plain Python book is that of
+the tests, and is left out where they are not there. So is JAX-LOB (Frey et al. 2023): `pip install --no-deps
+jaxlob==0.19`, or name the folder of its unpacked source.
 """
 
 import argparse
@@ -16,19 +18,20 @@ import os
 import sys
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-FAMILIES = ("jaxmarl.envs.markets", "jaxmarl.envs.liquidity")
+FAMILIES = ("markets", "liquidity")
 PYTHON_BOOK = Path(__file__).parents[2] / "tests" / "envs" / "markets" / "python_book.py"
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--instances", type=int, nargs="+", default=[1, 1024, 16384])
+    parser.add_argument("--families", nargs="+", help="folders of jaxmarl.envs, in place of markets and liquidity")
     parser.add_argument("--only", nargs="*", help="some of the environments (none: the book alone)")
     parser.add_argument("--repeats", type=int, default=3, help="timed calls; the fastest counts")
     parser.add_argument("--quick", action="store_true", help="fewer steps and at most 1024 instances")
@@ -52,12 +55,12 @@ def timed(compiled: Callable[..., Any], arguments: tuple, repeats: int) -> float
     return min(seconds)
 
 
-def market_environments() -> list[str]:
-    """Registered names of the two families."""
+def market_environments(families: Sequence[str]) -> list[str]:
+    """Registered names of these families."""
     from jaxmarl.core import list_envs, make
 
-    names = list_envs()
-    return [name for name in names if type(make(name)[0]).__module__.startswith(FAMILIES)]
+    folders = tuple(f"jaxmarl.envs.{family}." for family in families)
+    return [name for name in list_envs() if type(make(name)[0]).__module__.startswith(folders)]
 
 
 def environment_row(name: str, instances: int, args: argparse.Namespace) -> dict[str, Any]:
@@ -233,6 +236,8 @@ def print_tables(environments: list[dict[str, Any]], books: list[dict[str, Any]]
         speeds = [f"{of_env[count]['steps_per_second']:,.0f}" for count in counts]
         table.add_row(name, *speeds, f"{max(row['compile_seconds'] for row in of_env.values()):.1f}")
     console.print(table)
+    if not books:
+        return
     table = Table("order book", "messages/s", "compile s", "lots traded", "lots without room")
     for column in table.columns[1:]:
         column.justify = "right"
@@ -252,10 +257,10 @@ def main() -> None:
 
     jax.config.update("jax_enable_compilation_cache", False)
     device = f"{jax.devices()[0].device_kind}, {len(os.sched_getaffinity(0))} cores, jax {jax.__version__}"
-    known = market_environments()
+    known = market_environments(args.families or FAMILIES)
     names = known if args.only is None else [name for name in known if name in args.only]
     environments = [environment_row(name, count, args) for name in names for count in args.instances]
-    books = book_rows(args)
+    books = [] if args.families else book_rows(args)
     print_tables(environments, books, device)
     if args.out:
         record = {"device": device, "environments": environments, "order_book": books}
