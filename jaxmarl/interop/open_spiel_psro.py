@@ -48,7 +48,7 @@ def psro_v2_iterations(
     from open_spiel.python.algorithms import expected_game_score
     from open_spiel.python.algorithms.psro_v2 import best_response_oracle, psro_v2
 
-    class Expected(psro_v2.PSROSolver):  # type: ignore[misc]  # untyped library
+    class Expected(psro_v2.PSROSolver):
         def sample_episodes(self, policies: Any, num_episodes: int) -> np.ndarray:
             return np.asarray(expected_game_score.policy_value(game.new_initial_state(), policies))
 

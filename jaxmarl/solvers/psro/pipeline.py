@@ -140,9 +140,9 @@ class Pipeline:
         self.game, self.training, self.settings = game, training, settings or PipelineSettings()
         self.solver = meta_solver(self.settings.meta_solver, game.num_players, bool(game.zero_sum))
         self._solve = self.solver.solve if self.solver.on_host else jax.jit(self.solver.solve)
-        self._begin, self._advance, self._shift = (
-            jax.jit(call) if game.pure else call for call in (self._begun, self._advanced, self._moved_down)
-        )
+        self._begin = jax.jit(self._begun) if game.pure else self._begun
+        self._advance = jax.jit(self._advanced) if game.pure else self._advanced
+        self._shift = jax.jit(self._moved_down) if game.pure else self._moved_down
 
     def start(self, key: Array) -> PipelineState:
         """One fixed strategy a seat, and fresh active ones."""

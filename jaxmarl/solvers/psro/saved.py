@@ -2,20 +2,33 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, runtime_checkable
 
 import jax
+from jaxtyping import Array
 
 from jaxmarl.core.checks import require_int
-from jaxmarl.solvers.psro.pipeline import Pipeline
-from jaxmarl.solvers.psro.run import Psro
 from jaxmarl.training.checkpoint import Checkpoints
 from jaxmarl.training.errors import RunError
 from jaxmarl.training.record import CHECKPOINTS, RUN_FILE, claim_folder, plain, write_json
 
 ROWS_FILE = "iterations.json"
 
-Loop: TypeAlias = Psro | Pipeline
+
+@runtime_checkable
+class Loop(Protocol):
+    """What is kept: a `Psro`, a `pipeline.Pipeline`, or what has their methods and a state like theirs."""
+
+    settings: Any
+
+    def start(self, key: Array) -> Any:
+        """The first state."""
+
+    def step(self, state: Any) -> Any:
+        """The next one."""
+
+    def finished(self, state: Any) -> bool:
+        """Whether it is the last."""
 
 
 def run_saved(
