@@ -175,4 +175,5 @@ def mean_squared_errors(
         found = estimate_shapley(value, len(truth), budget, key, method, **options)
         return jnp.mean((found.values - jnp.asarray(truth, found.values.dtype)) ** 2)
 
-    return jax.jit(jax.vmap(run))(keys)
+    # a generator of random numbers for many keys at once takes three times as long to compile
+    return jax.jit(lambda keys: jax.lax.map(run, keys))(keys)
