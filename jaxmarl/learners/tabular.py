@@ -267,7 +267,7 @@ def _prepare(
     env: BatchedEnv, config: QLearningConfig | RegretMatchingConfig, env_params: PyTree
 ) -> tuple[PyTree, Contexts]:
     """Params and contexts, once `env` is known to be a batch of the right game."""
-    game = env.env
+    game = getattr(env, "env", None)
     if not isinstance(game, RepeatedRPS) or game.layout != "moves":
         raise ValueError(f"env must be a batch of RepeatedRPS(layout='moves'), got {game!r}")
     separate = isinstance(env, VectorEnv) and env.stacked_params
