@@ -181,7 +181,7 @@ def draw_figure(record: dict[str, Any], path: Path) -> Path:
     axes = figure.subplots(len(tasks), 3, squeeze=False)
     for row, (task, found) in zip(axes, tasks.items(), strict=True):
         table = found["table"]["held_out"]
-        titles = ("mean return", "variance of the return", f"{HARMS[task]} in 1000 episodes")
+        titles = (f"{TITLES[task]}: mean return", "variance", f"{HARMS[task]} / 1000 episodes")
         for axis, name, title in zip(row, ("mean", "variance", "harm_rate"), titles, strict=True):
             quiet_axes(axis, grid="x")
             for i, (method, numbers) in enumerate(reversed(table.items())):
@@ -195,7 +195,7 @@ def draw_figure(record: dict[str, Any], path: Path) -> Path:
             axis.set_yticks(range(len(table)), labels, fontsize=BODY, color=INK)
             if name != "mean":
                 axis.set_xlim(left=0)
-            panel_title(axis, f"{TITLES[task]}: {title}")
+            panel_title(axis, title)
     return write_figure(figure, path)
 
 
