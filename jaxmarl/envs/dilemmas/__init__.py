@@ -1,4 +1,4 @@
-"""Social dilemmas in time: iterated matrix games and the Coin Game."""
+"""Social dilemmas in time: iterated matrix games, the Coin Game, and the two-step game of a team."""
 
 from jaxmarl.envs.dilemmas.coin_game import CoinGame, CoinGameParams, CoinGameState
 from jaxmarl.envs.dilemmas.coin_policies import coin_policy
@@ -8,6 +8,7 @@ from jaxmarl.envs.dilemmas.iterated_matrix import (
     IteratedMatrixState,
     memory_one_policy,
 )
+from jaxmarl.envs.dilemmas.two_step import TwoStepGame, TwoStepParams, TwoStepState
 
 __all__ = [
     "CoinGame",
@@ -16,6 +17,9 @@ __all__ = [
     "IteratedMatrix",
     "IteratedMatrixParams",
     "IteratedMatrixState",
+    "TwoStepGame",
+    "TwoStepParams",
+    "TwoStepState",
     "coin_policy",
     "memory_one_policy",
 ]

@@ -1,7 +1,8 @@
 """Q-learning without replay or target network, on lambda-returns (Gallici et al. 2024, "PQN")."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from math import prod
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -141,17 +142,24 @@ class ParallelQ:
     network: ValueNetwork
     actor: Actor = field(init=False)
 
+    shuffled: ClassVar[int] = 3
+    """How many of the axes `[T, B, N]` of what was played are shuffled together."""
+
     def __post_init__(self):
-        config = self.config
+        config, rows = self.config, self.rows
         check_num_steps(self.env, config.collect)
-        steps = self.steps_per_update
-        require(steps % config.minibatches == 0, "minibatches", config.minibatches, f"a divisor of {steps} steps")
+        require(rows % config.minibatches == 0, "minibatches", config.minibatches, f"a divisor of {rows} steps")
         object.__setattr__(self, "actor", exploring_actor(self.env, self.network, risk_neutral))
 
     @property
     def steps_per_update(self) -> int:
         """Agent steps of an update."""
         return self.config.collect * self.env.num_envs * self.env.num_agents
+
+    @property
+    def rows(self) -> int:
+        """Rows that minibatches shuffle."""
+        return prod((self.config.collect, self.env.num_envs, self.env.num_agents)[: self.shuffled])
 
     @property
     def optimiser(self) -> optax.GradientTransformation:
@@ -184,7 +192,7 @@ class ParallelQ:
         steps = steps_of(trajectory, last, self.env.horizon is not None)
         steps = replace(steps, reward=steps.reward * config.reward_scale)
         data = (steps.obs, steps.action, self._targets(state.params, steps))
-        data = jax.tree.map(lambda x: x.reshape(self.steps_per_update, *x.shape[3:]), data)
+        data = jax.tree.map(lambda x: x.reshape(self.rows, *x.shape[self.shuffled :]), data)
         keys = jax.random.split(shuffle_key, config.epochs)
         (params, opt_state), losses = jax.lax.scan(self._epoch(data), (state.params, state.opt_state), keys)
         total, ended = ended_returns(trajectory)
@@ -207,22 +215,23 @@ class ParallelQ:
             steps.reward, value, next_value, terminated, done & ~terminated, config.discount, config.trace
         )
 
+    def _loss(self, params: PyTree, batch: Any) -> Float[Array, ""]:
+        """Of rows of observations, actions and targets."""
+        obs, action, target = batch
+        outputs = chosen(self.network.apply(params, obs), action)
+        return jnp.mean((outputs - target) ** 2) / 2
+
     def _epoch(self, data: Any):
         """A pass over the steps: (params and optimiser, key) to the same and the losses."""
 
-        def loss(params, batch):
-            obs, action, target = batch
-            outputs = chosen(self.network.apply(params, obs), action)
-            return jnp.mean((outputs - target) ** 2) / 2
-
         def gradient_step(carry, index):
             params, opt_state = carry
-            value, grads = jax.value_and_grad(loss)(params, jax.tree.map(lambda x: x[index], data))
+            value, grads = jax.value_and_grad(self._loss)(params, jax.tree.map(lambda x: x[index], data))
             updates, opt_state = self.optimiser.update(grads, opt_state, params)
             return (optax.apply_updates(params, updates), opt_state), value
 
         def epoch(carry, key):
-            order = jax.random.permutation(key, self.steps_per_update).reshape(self.config.minibatches, -1)
+            order = jax.random.permutation(key, self.rows).reshape(self.config.minibatches, -1)
             return jax.lax.scan(gradient_step, carry, order)
 
         return epoch

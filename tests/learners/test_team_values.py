@@ -1,0 +1,259 @@
+"""Values of teams: mixers, targets and sequences by their identities, and the games that tell VDN from QMIX."""
+
+from functools import cache
+
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxmarl.core import VectorEnv
+from jaxmarl.core.policy import MaskedObs
+from jaxmarl.envs.dilemmas import TwoStepGame
+from jaxmarl.learners import over_seeds
+from jaxmarl.learners.team import (
+    Communication,
+    MonotonicMixer,
+    SumMixer,
+    TeamConfig,
+    bootstrapped,
+    iql_config,
+    member_policy,
+    qmix_config,
+    team_network,
+    team_q,
+    vdn_config,
+)
+from jaxmarl.learners.team.targets import TeamStep, evaluate
+from jaxmarl.testing.probes import Climbing, MaskedChoice, Recall, SpeakerListener
+
+SETTINGS = {
+    "hidden": (32,),
+    "collect": 1,
+    "gradient_steps": 4,
+    "rounds": 250,
+    "batch": 32,
+    "capacity": 2000,
+    "warmup": 200,
+    "learning_rate": 5e-3,
+    "anneal_steps": 4000,
+    "target_every": 20,
+    "epsilon_end": 1.0,
+    "reward": "mean",
+    "embed": 8,
+    "hypernet": 16,
+}
+
+
+@cache
+def trained(env, num_seeds=5, **settings):
+    """A learner and its state after one update, for several seeds at once."""
+    learner = team_q(VectorEnv(env, 8), TeamConfig(**{**SETTINGS, **settings}))
+    runs = over_seeds(learner, num_seeds)
+    state, _ = jax.jit(lambda key: runs.update(runs.init(key)))(jax.random.key(0))
+    return learner, state
+
+
+def greedy_return(env, learner, params):
+    """What the greedy team is paid in an episode without chance."""
+    numbers, paid, memory = env.default_params, 0.0, learner.policy.init(())
+    state = env.initial((), numbers)
+    for _ in range(env.horizon):
+        seen = MaskedObs(env.observe(state, numbers), env.action_mask(state, numbers))
+        action, memory = learner.policy.act(params, memory, seen, ())
+        state, reward, _, _ = env.transition(state, action, (), numbers)
+        paid += reward[0]
+    return paid
+
+
+def greedy_returns(env, mixer):
+    learner, state = trained(env, mixer=mixer)
+    return np.asarray(jax.jit(jax.vmap(lambda params: greedy_return(env, learner, params)))(state.params))
+
+
+def test_sums_settle_for_7_and_monotonic_mixers_find_8():
+    np.testing.assert_array_equal(greedy_returns(TwoStepGame(), "sum"), 7)
+    np.testing.assert_array_equal(greedy_returns(TwoStepGame(), "monotonic"), 8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mixer", ["sum", "monotonic"])
+def test_both_miss_the_top_of_the_climbing_game(mixer):
+    found = greedy_returns(Climbing(), mixer)
+    assert (found < 11).all(), found
+    assert (found >= 5).all(), found
+
+
+def test_mixers_rise_in_every_value_and_are_sums_with_unit_weights():
+    mixer = MonotonicMixer(embed=4, hypernet=8)
+    keys = jax.random.split(jax.random.key(0), 3)
+    values, state = 5 * jax.random.normal(keys[0], (500, 3)), jax.random.normal(keys[1], (500, 6))
+    params = mixer.init(keys[2], values, state)
+    slopes = jax.grad(lambda q: mixer.apply(params, q, state).sum())(values)
+    assert float(slopes.min()) >= 0
+    assert float(slopes.max()) > 0.01
+    # W = 1, w2 = 1 / embed, no biases: elu leaves what is positive
+    flat = flax.traverse_util.flatten_dict(jax.tree.map(jnp.zeros_like, params))
+    flat["params", "first", "bias"] += 1
+    flat["params", "second", "bias"] += 1 / 4
+    unit = flax.traverse_util.unflatten_dict(flat)
+    total = SumMixer().apply({}, values, state)
+    np.testing.assert_allclose(
+        mixer.apply(unit, values, state), jnp.where(total > 0, total, jnp.expm1(total)), rtol=2e-5
+    )
+
+
+def test_lambda_targets():
+    reward, ends = np.array([1.0, 0, -1, 2, 0.5]), np.array([False, False, True, False, False])
+    following = np.array([0.6, -0.2, 0.9, 0.1, 0.8])
+
+    def targets(trace):
+        columns = (jnp.asarray(x, jnp.float32)[:, None] for x in (reward, following))
+        flags = jnp.asarray(ends)
+        return np.asarray(bootstrapped(*columns, flags, flags, 0.99, trace))[:, 0]
+
+    np.testing.assert_allclose(targets(0.65), [0.749213, -0.712800, -1, 2.866052, 1.292], atol=2e-6)
+    np.testing.assert_allclose(targets(0.0), reward + 0.99 * np.where(ends, 0, following), atol=1e-6)
+    last = 0.5 + 0.99 * 0.8
+    np.testing.assert_allclose(targets(1.0), [1 - 0.99**2, -0.99, -1, 2 + 0.99 * last, last], atol=2e-6)
+
+
+def random_steps(network, length, batch, num_actions, ends):
+    """Steps `[L, batch, 2]` of random numbers; every row ends episodes after the steps in `ends`."""
+    keys = jax.random.split(jax.random.key(1), 4)
+    shape = length, batch, network.num_agents
+    size = network.agents.obs_shape
+    done = jnp.broadcast_to(jnp.isin(jnp.arange(length), jnp.array(ends))[:, None], shape[:2])
+    mask = jnp.ones((*shape, num_actions), bool)
+    return TeamStep(
+        obs=jax.random.normal(keys[0], (*shape, *size)),
+        action=jax.random.randint(keys[1], shape, 0, num_actions),
+        reward=jax.random.normal(keys[2], shape),
+        next=MaskedObs(jax.random.normal(keys[3], (*shape, *size)), mask),
+        terminated=done,
+        done=done,
+        mask=mask,
+        start=jnp.concatenate([jnp.ones((1, batch), bool), done[:-1]]),
+        memory=jax.tree.map(
+            lambda x: jnp.broadcast_to(x, (length, *x.shape)), network.agents.initial_memory((batch, shape[2]))
+        ),
+    )
+
+
+def test_a_sequence_of_two_episodes_is_two_sequences():
+    config = qmix_config(hidden=(8,), embed=4, hypernet=8, recurrent=True, sequence=5, trace=0.5)
+    network = team_network(VectorEnv(Recall(num_cues=3), 2), config)
+    steps = random_steps(network, 5, 3, 3, [2, 4])
+    params, old = (network.init(jax.random.key(i), steps.obs[0]) for i in range(2))
+    value = jax.jit(lambda s: evaluate(network, config, params, old, s))
+    whole = value(steps)
+    first, second = (value(jax.tree.map(lambda x, part=part: x[part], steps)) for part in (slice(3), slice(3, 5)))
+    for together, one, two in zip(whole, first, second, strict=True):
+        np.testing.assert_allclose(together, np.concatenate([one, two]), atol=1e-5)
+    dirty = steps.replace(memory=steps.memory + 1)  # forgotten, as the first step starts an episode
+    np.testing.assert_allclose(value(dirty).target, whole.target, atol=1e-6)
+    carried = dirty.replace(start=steps.start.at[0].set(False))
+    assert float(jnp.abs(value(carried).target - whole.target).max()) > 1e-3
+
+
+def test_independent_learners_respect_masks_and_members_play_as_the_group():
+    settings = {"mixer": "none", "reward": "own", "rounds": 60, "num_seeds": 1}
+    learner, state = trained(MaskedChoice(), **settings)
+    params = jax.tree.map(lambda x: x[0], state.params)
+    env = MaskedChoice()
+    network = team_network(VectorEnv(env, 8), TeamConfig(**{**SETTINGS, "mixer": "none", "reward": "own"}))
+    for parity in range(2):
+        now = env.initial(jnp.int32(parity), ())
+        seen = MaskedObs(env.observe(now, ()), env.action_mask(now, ()))
+        action, _ = learner.policy.act(params, (), seen, ())
+        np.testing.assert_array_equal(action, [2 + parity, 3 - parity])  # the best of the legal ones
+        for agent in range(2):
+            one = jax.tree.map(lambda x, agent=agent: x[agent], seen)
+            alone, _ = member_policy(network, agent).act(params, (), one, ())
+            assert alone == action[agent]
+
+
+@pytest.mark.slow
+def test_agents_with_memory_remember_a_cue():
+    memory = {"recurrent": True, "sequence": 4, "burn_in": 2, "collect": 4, "epsilon_end": 0.2, "rounds": 400}
+    learner, state = trained(Recall(), 2, mixer="sum", **memory)
+
+    def answers(params, cue):
+        env, memory = Recall(), learner.policy.init(())
+        now = env.initial(cue, ())
+        for _ in range(4):
+            action, memory = learner.policy.act(
+                params, memory, MaskedObs(env.observe(now, ()), jnp.ones((1, 2), bool)), ()
+            )
+            now, reward, _, _ = env.transition(now, action, (), ())
+        return reward[0]
+
+    found = jax.vmap(lambda p: jax.vmap(lambda cue: answers(p, cue))(jnp.arange(2)))(state.params)
+    np.testing.assert_array_equal(found, 1)
+
+
+TALK = Communication(layers=1, width=16, heads=2, feed_forward=16)
+
+
+def test_messages_start_silent_and_do_not_know_places():
+    quiet = team_network(VectorEnv(SpeakerListener(), 2), vdn_config(hidden=(8,), agent_id=False))
+    talking = team_network(
+        VectorEnv(SpeakerListener(), 2), vdn_config(hidden=(8,), agent_id=False, communication=TALK, absent_zeros=True)
+    )
+    obs = jax.random.normal(jax.random.key(0), (3, 2, 5))
+    start = jnp.zeros(3, bool)
+    params = talking.init(jax.random.key(1), obs)
+    silent = {"params": {k: v for k, v in params["agents"]["params"].items() if k != "messages"}}
+    said = talking.step(params, (), obs, start)[1]
+    np.testing.assert_array_equal(said, quiet.step({"agents": silent}, (), obs, start)[1])
+
+    messages = params["agents"]["params"]["messages"]
+    messages["message"]["kernel"] = jax.random.normal(jax.random.key(2), messages["message"]["kernel"].shape)
+    heard = talking.step(params, (), obs, start)[1]
+    assert float(jnp.abs(heard - said).max()) > 0.01
+    np.testing.assert_allclose(talking.step(params, (), obs[:, ::-1], start)[1], heard[:, ::-1], atol=1e-5)
+    absent = obs.at[:, 1].set(0)  # the second has left: as if the first were on its own
+    pair, alone = (talking.step(params, (), x, start)[1] for x in (absent, absent.at[:, 1].set(obs[:, 1])))
+    lone = talking.agents.apply(params["agents"], (), obs[None, :, :1], jnp.zeros((1, 3, 1), bool), jnp.eye(1))[1]
+    np.testing.assert_allclose(pair[:, 0], lone[0, :, 0], atol=1e-5)
+    assert float(jnp.abs(alone[:, 0] - pair[:, 0]).max()) > 0.01
+
+
+@pytest.mark.slow
+def test_a_listener_needs_messages():
+    """One in four without them, always with them."""
+
+    def share(communication):
+        env = SpeakerListener()
+        learner, state = trained(env, mixer="sum", communication=communication, rounds=300)
+
+        def reward(params, target):
+            now = env.initial(target, ())
+            seen = MaskedObs(env.observe(now, ()), jnp.ones((2, 4), bool))
+            return env.transition(now, learner.policy.act(params, (), seen, ())[0], (), ())[1][0]
+
+        return np.asarray(jax.vmap(lambda p: jnp.mean(jax.vmap(lambda t: reward(p, t))(jnp.arange(4))))(state.params))
+
+    np.testing.assert_array_equal(share(None), 0.25)
+    np.testing.assert_array_equal(share(TALK), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "name"),
+    [
+        ({"mixer": "average"}, "mixer"),
+        ({"mixer": "sum", "reward": "own"}, "reward"),
+        ({"burn_in": 2}, "burn_in"),
+        ({"n_step": 3}, "n_step"),
+        ({"trace": 1.5}, "trace"),
+    ],
+)
+def test_wrong_settings_are_named(wrong, name):
+    with pytest.raises(ValueError, match=name):
+        iql_config(**wrong) if "mixer" not in wrong else TeamConfig(**wrong)
+
+
+def test_a_warm_up_fills_a_sequence():
+    with pytest.raises(ValueError, match="warmup"):
+        team_q(VectorEnv(TwoStepGame(), 8), qmix_config(warmup=4, collect=1))
