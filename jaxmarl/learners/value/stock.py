@@ -61,7 +61,8 @@ class WithStock(Wrapper):
     """Each agent also sees its stock: the last entry of its observation, after those of `env`, flattened.
 
     Attributes:
-        low: default of the lowest first stock: minus the highest return.
+        low: default of the lowest first stock: minus the highest return, from any state on the way. Learners draw
+            stocks between `low` and `high`, and tell them apart there only.
         high: default of the highest: minus the lowest return.
         discount: γ.
     """
