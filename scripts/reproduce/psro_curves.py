@@ -202,6 +202,8 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 
 def draw_figure(rows: list[dict[str, Any]], path: Path) -> Path:
     """One panel a game: NashConv by iteration, a colour a meta-solver, ours solid and the peer's dotted."""
+    from matplotlib.ticker import MaxNLocator
+
     from jaxmarl.viz.style import (
         ACCENT,
         BODY,
@@ -216,9 +218,15 @@ def draw_figure(rows: list[dict[str, Any]], path: Path) -> Path:
     )
 
     games = list(dict.fromkeys(row["game"] for row in rows))
-    figure = new_figure(4.1 * len(games), 4.2)
+    columns = min(len(games), 3)
+    lines = -(-len(games) // columns)
+    figure = new_figure(4.6 * columns, 3.7 * lines + 0.5)
     colours = dict(zip(METAS, (ACCENT, LOSS, GAIN), strict=True))
-    for axes, game in zip(figure.subplots(1, len(games), squeeze=False)[0], games, strict=True):
+    panels = figure.subplots(lines, columns, squeeze=False).ravel()
+    for axes in panels[len(games) :]:
+        axes.set_axis_off()
+    for axes, game in zip(panels, games, strict=False):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         quiet_axes(axes, grid="y")
         for row in (row for row in rows if row["game"] == game):
             colour = colours[row["meta"]]
@@ -235,7 +243,7 @@ def draw_figure(rows: list[dict[str, Any]], path: Path) -> Path:
         panel_title(axes, CASES[game].title)
         if game == games[0]:
             axes.set_ylabel("NashConv", fontsize=BODY, color=INK)
-    handles, labels = figure.axes[-1].get_legend_handles_labels()
+    handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=6, fontsize=BODY, frameon=False)
     return write_figure(figure, path)
 
