@@ -28,7 +28,7 @@ FADES = (1.0, 0.98, 0.9, 0.7, 0.4)
 FORGET = 0.97
 NUM_FEATURES = 2 * len(FADES) + 4
 NUM_CONTEXTS = 10
-_LOWEST = -30.0
+_LOWEST = -1e9
 
 
 @struct.dataclass
@@ -203,8 +203,7 @@ def decide(
         opinions: of `heads`, for the coming move.
     """
     known = jnp.concatenate([params.mask[: len(params.blur)], jnp.ones(1)])
-    prior = jnp.where(known > 0, params.prior, _LOWEST)
-    beliefs = jax.nn.log_softmax(prior + record.evidence * known, axis=-1)
+    beliefs = jax.nn.log_softmax(jnp.where(known > 0, params.prior + record.evidence, _LOWEST), axis=-1)
     throws, score = record.weight[0], record.score
     moment = jnp.stack([throws / 1000, jnp.log1p(throws) / 7, score / jnp.sqrt(throws + 10.0) / 10])
     shares = jnp.exp(beliefs).reshape(-1)

@@ -200,7 +200,7 @@ def fit(
         params, state, part = update(params, state, batch, left_out, weights)
         params = replace(params, mask=mask)
         parts.append(part)
-        if (step + 1) % 50 == 0:
+        if step == 0 or (step + 1) % 50 == 0:
             means = {name: float(np.mean([p[name] for p in parts[-50:]])) for name in part}
             note(f"step {step + 1}: " + "  ".join(f"{name} {value:.4f}" for name, value in means.items()))
     if path is not None:
