@@ -149,12 +149,13 @@ def _fields(factory: Any) -> list[tuple[str, Any, str]]:
 def _numbers(params: Any, prefix: str = ""):
     """Rows of the table of params; nested records are flattened."""
     texts = attributes(type(params))
+    alone = "" if texts else text_of(type(params))  # a record of one number, whose docstring is about it
     for field in dataclasses.fields(params) if dataclasses.is_dataclass(params) else ():
         value = getattr(params, field.name)
         if dataclasses.is_dataclass(value):
             yield from _numbers(value, f"{prefix}{field.name}.")
         else:
-            yield [f"`{prefix}{field.name}`", value_cell(value), texts.get(field.name, "")]
+            yield [f"`{prefix}{field.name}`", value_cell(value), texts.get(field.name, alone)]
 
 
 def value_cell(value: Any) -> str:

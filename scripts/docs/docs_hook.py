@@ -10,7 +10,7 @@ registries, docstrings and spaces of the installed package:
     solvers [MODULE ...]    registered solvers and their promises
     games | bots            the zoo of games; the tournament bots
     members MODULE [NAME ...]   public members, a sentence each
-    scripts FOLDER          scripts/FOLDER: title, commands, what is shown, figure
+    scripts FOLDER          scripts of a folder: title, commands, what is shown, figure
     file PATH               a file of the repository
     api PACKAGE ...         the entries of a page of the API
 """

@@ -75,7 +75,7 @@ def _home(member: Any) -> str:
 def scripts(folder: str) -> str:
     """The scripts of a folder: title, commands, what is shown, and the figure where the documentation has one."""
     parts = []
-    for path in sorted((ROOT / "scripts" / folder).glob("*.py")):
+    for path in sorted((ROOT / folder).glob("*.py")):
         text = ast.get_docstring(ast.parse(path.read_text()))
         assert text, f"{path} has no docstring"
         title, *paragraphs = text.split("\n\n")
