@@ -16,6 +16,7 @@ from jaxmarl.distributional import (
     stock_value_iteration,
 )
 from jaxmarl.learners.value import (
+    CategoricalHead,
     MeanHead,
     StockParams,
     ValueConfig,
@@ -27,7 +28,7 @@ from jaxmarl.learners.value import (
 from jaxmarl.learners.value.replay import Transition
 from jaxmarl.learners.value.stock import StockHead
 from jaxmarl.testing import check_env
-from jaxmarl.testing.probes import DelayedReward, decisions, two_steps
+from jaxmarl.testing.probes import DelayedReward, decisions, slippery_cliff, two_steps
 
 CONFIG = {
     "hidden": (64, 64),
@@ -134,3 +135,18 @@ def test_tails_of_two_steps_are_controlled():
     for level in (0.1, 0.25, 0.5, 0.75, 1.0):
         value, optimum = found.tail(level)
         assert value >= 0.95 * optimum, level
+
+
+@pytest.mark.slow
+def test_shortfalls_on_a_slippery_cliff_are_controlled():
+    """Twelve steps; what is lost is a share of what the policy of the best mean, which ignores the stock, loses."""
+    settings = {"hidden": (128, 128), "gradient_steps": 8, "learning_rate": 2e-3, "epsilon_end": 0.5}
+    found = Trained(
+        slippery_cliff(), 12, 8, -10.0, 20.0, shortfall(), 160_000, CategoricalHead(-20.0, 10.0, 31), **settings
+    )
+    worth, best = found.utilities()
+    assert np.abs(worth - best).max() < 0.5  # of a range of 30
+    value, optimum = found.tail(1.0)
+    assert value >= 0.95 * optimum  # 2.44
+    value, optimum = found.tail(0.05)
+    assert value - -10.345121 >= 0.95 * (optimum - -10.345121)  # -7.20
