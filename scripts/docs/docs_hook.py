@@ -12,7 +12,7 @@ registries, docstrings and spaces of the installed package:
     members MODULE [NAME ...]   public members, a sentence each
     scripts FOLDER          scripts of a folder: title, commands, what is shown, figure
     file PATH               a file of the repository
-    api PACKAGE ...         the entries of a page of the API
+    api PACKAGE ...         entries of the API for packages and all in them; -PACKAGE leaves one out
 """
 
 import re

@@ -2,7 +2,6 @@
 
 import ast
 import importlib
-import pkgutil
 from pathlib import Path
 from typing import Any
 
@@ -93,17 +92,21 @@ def file(path: str) -> str:
     return (ROOT / path).read_text()
 
 
-def modules_of(package: str) -> list[str]:
-    """Modules directly in a package (those whose names begin with an underscore apart), the package's own first."""
-    home = importlib.import_module(package)
-    found = [each.name for each in pkgutil.iter_modules(home.__path__) if not each.ispkg]
-    return [package, *(f"{package}.{name}" for name in sorted(found) if not name.startswith("_"))]
+def packages_of(*names: str) -> list[str]:
+    """The named packages with all that are in them, but for those named with a minus in front, and all in these."""
+    left_out = [name[1:] for name in names if name.startswith("-")]
+    found = []
+    for name in names:
+        folders = [] if name.startswith("-") else sorted(ROOT.joinpath(*name.split(".")).rglob("__init__.py"))
+        found += [".".join(each.parent.relative_to(ROOT).parts) for each in folders]
+    return [each for each in found if not any(f"{each}.".startswith(f"{name}.") for name in left_out)]
 
 
-def api(*packages: str) -> str:
-    """Entries of `mkdocstrings` for every module of these packages that defines something public."""
-    entries = []
-    for module in (each for package in packages for each in modules_of(package)):
-        options = "\n    options:\n      members: false" if module in packages else ""
-        entries.append(f"::: {module}{options}")
-    return "\n\n".join(entries) + "\n"
+def api(*names: str) -> str:
+    """Entries of `mkdocstrings` for every module of these packages (see `packages_of`) that is not private."""
+    parts = []
+    for package in packages_of(*names):
+        modules = sorted(path.stem for path in ROOT.joinpath(*package.split(".")).glob("[!_]*.py"))
+        parts += [f"::: {package}\n    options:\n      members: false"]
+        parts += [f"::: {package}.{module}" for module in modules]
+    return "\n\n".join(parts) + "\n"
