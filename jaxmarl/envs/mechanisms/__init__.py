@@ -27,6 +27,22 @@ from jaxmarl.envs.mechanisms.contracts import (
 from jaxmarl.envs.mechanisms.decision_market import DecisionMarket, DecisionMarketParams, DecisionMarketState
 from jaxmarl.envs.mechanisms.decongestion import Decongestion, DecongestionState
 from jaxmarl.envs.mechanisms.decongestion_rules import FeatureMarket, market_outcome, random_market, soft_welfare
+from jaxmarl.envs.mechanisms.facility_location import FacilityLocation, FacilityParams, FacilityState
+from jaxmarl.envs.mechanisms.facility_rules import RULES as FACILITY_RULES
+from jaxmarl.envs.mechanisms.facility_rules import STRATEGYPROOF as STRATEGYPROOF_FACILITY_RULES
+from jaxmarl.envs.mechanisms.facility_rules import (
+    Facilities,
+    Lottery,
+    expected_utilities,
+    geometric_mean,
+    gini,
+    location_utilities,
+    most_equal_location,
+    nash_location,
+    optimal_facilities,
+    optimal_locations,
+    order_statistic,
+)
 from jaxmarl.envs.mechanisms.information import InformationAcquisition, InformationParams, InformationState
 from jaxmarl.envs.mechanisms.information_optimum import InformationMechanism, optimal_information
 from jaxmarl.envs.mechanisms.information_rules import InformationProblem, independent_looks, plan_utilities
@@ -40,6 +56,8 @@ from jaxmarl.envs.mechanisms.truthfulness import (
 )
 
 __all__ = [
+    "FACILITY_RULES",
+    "STRATEGYPROOF_FACILITY_RULES",
     "ContractGame",
     "ContractGameParams",
     "ContractGameState",
@@ -51,6 +69,10 @@ __all__ = [
     "Decongestion",
     "DecongestionState",
     "DirectMechanism",
+    "Facilities",
+    "FacilityLocation",
+    "FacilityParams",
+    "FacilityState",
     "FeatureMarket",
     "HiddenAction",
     "HiddenActionContract",
@@ -60,6 +82,7 @@ __all__ = [
     "InformationProblem",
     "InformationState",
     "LinearContract",
+    "Lottery",
     "Misreports",
     "OptimalContract",
     "agent_utilities",
@@ -70,16 +93,25 @@ __all__ = [
     "contract_utility",
     "disobedience_gain",
     "expected_score",
+    "expected_utilities",
     "first_best",
     "four_efforts",
+    "geometric_mean",
+    "gini",
     "independent_looks",
     "is_truthful",
     "linear_grid",
+    "location_utilities",
     "log_score",
     "market_outcome",
     "misreport_gain",
+    "most_equal_location",
+    "nash_location",
     "optimal_contract",
+    "optimal_facilities",
     "optimal_information",
+    "optimal_locations",
+    "order_statistic",
     "plan_utilities",
     "principal_utilities",
     "quadratic_score",
