@@ -18,6 +18,7 @@ from jaxmarl.learners.team import (
     SumMixer,
     TeamConfig,
     bootstrapped,
+    group_policy,
     iql_config,
     member_policy,
     qmix_config,
@@ -40,6 +41,7 @@ SETTINGS = {
     "anneal_steps": 4000,
     "target_every": 20,
     "epsilon_end": 1.0,
+    "double": False,
     "reward": "mean",
     "embed": 8,
     "hypernet": 16,
@@ -87,21 +89,26 @@ def test_both_miss_the_top_of_the_climbing_game(mixer):
 
 def test_mixers_rise_in_every_value_and_are_sums_with_unit_weights():
     mixer = MonotonicMixer(embed=4, hypernet=8)
-    keys = jax.random.split(jax.random.key(0), 3)
-    values, state = 5 * jax.random.normal(keys[0], (500, 3)), jax.random.normal(keys[1], (500, 6))
-    params = mixer.init(keys[2], values, state)
-    slopes = jax.grad(lambda q: mixer.apply(params, q, state).sum())(values)
+    draws = np.random.default_rng(0)
+    values, state = (scale * draws.normal(size=(500, size)).astype(np.float32) for scale, size in ((5, 3), (1, 6)))
+    params = jax.jit(mixer.init)(jax.random.key(0), values, state)
+
+    @jax.jit
+    def mixed(params):
+        value, slope_of = jax.vjp(lambda q: mixer.apply(params, q, state), values)
+        return value, slope_of(jnp.ones((500, 1)))[0]
+
+    slopes = mixed(params)[1]
     assert float(slopes.min()) >= 0
     assert float(slopes.max()) > 0.01
     # W = 1, w2 = 1 / embed, no biases: elu leaves what is positive
-    flat = flax.traverse_util.flatten_dict(jax.tree.map(jnp.zeros_like, params))
+    flat = flax.traverse_util.flatten_dict(jax.tree.map(np.zeros_like, params))
     flat["params", "first", "bias"] += 1
     flat["params", "second", "bias"] += 1 / 4
-    unit = flax.traverse_util.unflatten_dict(flat)
-    total = SumMixer().apply({}, values, state)
-    np.testing.assert_allclose(
-        mixer.apply(unit, values, state), jnp.where(total > 0, total, jnp.expm1(total)), rtol=2e-5
-    )
+    found, _ = mixed(flax.traverse_util.unflatten_dict(flat))
+    summed = values.sum(-1, keepdims=True)
+    np.testing.assert_allclose(SumMixer().apply({}, values, state), summed, rtol=1e-5)
+    np.testing.assert_allclose(found, jax.nn.elu(summed), rtol=2e-5, atol=1e-6)
 
 
 def test_lambda_targets():
@@ -145,7 +152,7 @@ def test_a_sequence_of_two_episodes_is_two_sequences():
     config = qmix_config(hidden=(8,), embed=4, hypernet=8, recurrent=True, sequence=5, trace=0.5)
     network = team_network(VectorEnv(Recall(num_cues=3), 2), config)
     steps = random_steps(network, 5, 3, 3, [2, 4])
-    params, old = (network.init(jax.random.key(i), steps.obs[0]) for i in range(2))
+    params, old = (jax.jit(network.init)(jax.random.key(i), steps.obs[0]) for i in range(2))
     value = jax.jit(lambda s: evaluate(network, config, params, old, s))
     whole = value(steps)
     first, second = (value(jax.tree.map(lambda x, part=part: x[part], steps)) for part in (slice(3), slice(3, 5)))
@@ -157,21 +164,38 @@ def test_a_sequence_of_two_episodes_is_two_sequences():
     assert float(jnp.abs(value(carried).target - whole.target).max()) > 1e-3
 
 
-def test_independent_learners_respect_masks_and_members_play_as_the_group():
-    settings = {"mixer": "none", "reward": "own", "rounds": 60, "num_seeds": 1}
-    learner, state = trained(MaskedChoice(), **settings)
-    params = jax.tree.map(lambda x: x[0], state.params)
+def test_members_play_as_the_group_does():
     env = MaskedChoice()
-    network = team_network(VectorEnv(env, 8), TeamConfig(**{**SETTINGS, "mixer": "none", "reward": "own"}))
+    network = team_network(VectorEnv(env, 2), iql_config(hidden=(16,)))
+    group = group_policy(network, "group")
+
+    @jax.jit
+    def actions(key):
+        params = network.init(key, jnp.zeros((1, 2, 1)))
+        now = env.initial(jnp.int32(1), ())
+        seen = MaskedObs(env.observe(now, ()), env.action_mask(now, ()))
+        each = [jax.tree.map(lambda x, i=i: x[i], seen) for i in range(2)]
+        alone = [member_policy(network, i).act(params, (), one, ())[0] for i, one in enumerate(each)]
+        return group.act(params, (), seen, ())[0], jnp.stack(alone)
+
+    together, alone = actions(jax.random.key(0))
+    np.testing.assert_array_equal(together, alone)
+    np.testing.assert_array_equal(together % 2, [1, 0])  # legal
+    talking = team_network(VectorEnv(SpeakerListener(), 2), vdn_config(communication=TALK))
+    with pytest.raises(ValueError, match="talk"):
+        member_policy(talking, 0)
+
+
+@pytest.mark.slow
+def test_independent_learners_respect_masks():
+    env = MaskedChoice()
+    learner, state = trained(env, 1, mixer="none", reward="own", rounds=60)
+    params = jax.tree.map(lambda x: x[0], state.params)
     for parity in range(2):
         now = env.initial(jnp.int32(parity), ())
         seen = MaskedObs(env.observe(now, ()), env.action_mask(now, ()))
         action, _ = learner.policy.act(params, (), seen, ())
         np.testing.assert_array_equal(action, [2 + parity, 3 - parity])  # the best of the legal ones
-        for agent in range(2):
-            one = jax.tree.map(lambda x, agent=agent: x[agent], seen)
-            alone, _ = member_policy(network, agent).act(params, (), one, ())
-            assert alone == action[agent]
 
 
 @pytest.mark.slow
@@ -203,21 +227,22 @@ def test_messages_start_silent_and_do_not_know_places():
     )
     obs = jax.random.normal(jax.random.key(0), (3, 2, 5))
     start = jnp.zeros(3, bool)
-    params = talking.init(jax.random.key(1), obs)
+    params = jax.jit(talking.init)(jax.random.key(1), obs)
+    say = jax.jit(lambda params, obs: talking.step(params, (), obs, start)[1])
     silent = {"params": {k: v for k, v in params["agents"]["params"].items() if k != "messages"}}
-    said = talking.step(params, (), obs, start)[1]
+    said = say(params, obs)
     np.testing.assert_array_equal(said, quiet.step({"agents": silent}, (), obs, start)[1])
 
     messages = params["agents"]["params"]["messages"]
     messages["message"]["kernel"] = jax.random.normal(jax.random.key(2), messages["message"]["kernel"].shape)
-    heard = talking.step(params, (), obs, start)[1]
+    heard = say(params, obs)
     assert float(jnp.abs(heard - said).max()) > 0.01
-    np.testing.assert_allclose(talking.step(params, (), obs[:, ::-1], start)[1], heard[:, ::-1], atol=1e-5)
+    np.testing.assert_allclose(say(params, obs[:, ::-1]), heard[:, ::-1], atol=1e-5)
     absent = obs.at[:, 1].set(0)  # the second has left: as if the first were on its own
-    pair, alone = (talking.step(params, (), x, start)[1] for x in (absent, absent.at[:, 1].set(obs[:, 1])))
+    pair, both = say(params, absent), say(params, obs)
     lone = talking.agents.apply(params["agents"], (), obs[None, :, :1], jnp.zeros((1, 3, 1), bool), jnp.eye(1))[1]
     np.testing.assert_allclose(pair[:, 0], lone[0, :, 0], atol=1e-5)
-    assert float(jnp.abs(alone[:, 0] - pair[:, 0]).max()) > 0.01
+    assert float(jnp.abs(both[:, 0] - pair[:, 0]).max()) > 0.01
 
 
 @pytest.mark.slow

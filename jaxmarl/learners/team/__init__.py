@@ -7,6 +7,7 @@
 | QMIX | `team_q(env, qmix_config(...))` |
 | with memory (stored, refreshed by a burn-in) | `recurrent=True, sequence=8, burn_in=4` |
 | with messages between agents (MACTAS) | `communication=Communication(...)` |
+| independent and central learners with a switch (MANSA) | `mansa(env, SwitchConfig(...))` |
 | PQN-VDN, without a replay | `pqn_vdn(env, PQNConfig(...))` |
 
 Parameters are shared by all agents; `agent_id` tells them apart. Experience is `[batch, N, ...]`, sequences are time
@@ -21,8 +22,9 @@ from jaxmarl.learners.team.communication import Messages
 from jaxmarl.learners.team.config import Communication, TeamConfig, iql_config, qmix_config, vdn_config
 from jaxmarl.learners.team.learning import TeamLearning, team_q
 from jaxmarl.learners.team.mixers import MonotonicMixer, SumMixer
-from jaxmarl.learners.team.network import TeamNetwork, member_policy, team_actor, team_network
+from jaxmarl.learners.team.network import TeamNetwork, group_policy, member_policy, team_actor, team_network
 from jaxmarl.learners.team.parallel import pqn_vdn
+from jaxmarl.learners.team.switching import SwitchConfig, mansa
 from jaxmarl.learners.team.targets import TeamStep, bootstrapped
 
 __all__ = [
@@ -30,12 +32,15 @@ __all__ = [
     "Messages",
     "MonotonicMixer",
     "SumMixer",
+    "SwitchConfig",
     "TeamConfig",
     "TeamLearning",
     "TeamNetwork",
     "TeamStep",
     "bootstrapped",
+    "group_policy",
     "iql_config",
+    "mansa",
     "member_policy",
     "pqn_vdn",
     "qmix_config",

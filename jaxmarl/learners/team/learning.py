@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from jaxmarl.core.checks import require
+from jaxmarl.core.policy import Policy
 from jaxmarl.core.rollout import Actor, BatchedEnv, RolloutState
 from jaxmarl.learners.base import Learner
 from jaxmarl.learners.team.config import TeamConfig
@@ -57,7 +58,11 @@ class TeamLearning(ValueLearning):
         require(self.config.warmup >= least, "warmup", self.config.warmup, f"a sequence an environment, {least} steps")
 
     def learner(self, name: str) -> Learner:
-        return replace(super().learner(name), policy=group_policy(self.network, name))
+        return replace(super().learner(name), policy=self.policy(name))
+
+    def policy(self, name: str) -> Policy:
+        """The greedy policy of the team."""
+        return group_policy(self.network, name)
 
     @cached_property
     def replay(self) -> Replay:

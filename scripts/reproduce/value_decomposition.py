@@ -1,0 +1,232 @@
+"""What do values of teams add to independent Q-learning? IQL, VDN, QMIX and PQN-VDN on four games of two agents.
+
+    python scripts/reproduce/value_decomposition.py [--seeds 5] [--games two_step climbing foraging coin_game]
+    python scripts/reproduce/value_decomposition.py --smoke
+
+Expected: in the two-step game sums settle for 7 and monotonic mixers find 8 (Rashid et al. 2018); in the climbing game
+all miss 11; in the Coin Game independent learners of their own rewards defect (0 a step), and those of the sum of
+rewards approach the ceiling of 0.3486 a step each. Curves are of greedy play, the mean over seeds and their range. A
+game and learner is a cell; cells that are in `--folder` are not run again. Numbers go to `value_decomposition.json`
+and `.png` there.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmarl.core import VectorEnv
+from jaxmarl.core.environment import AnyEnvironment
+from jaxmarl.core.files import replace_file
+from jaxmarl.core.rollout import Actor, rollout, start_rollout
+from jaxmarl.core.wrappers import where_done
+from jaxmarl.envs.dilemmas import CoinGame, TwoStepGame
+from jaxmarl.envs.gridworlds import Foraging
+from jaxmarl.learners import Learner
+from jaxmarl.learners.team import iql_config, pqn_vdn, qmix_config, team_q, vdn_config
+from jaxmarl.learners.value import PQNConfig
+from jaxmarl.testing.probes import Climbing
+
+LEARNERS = ("iql", "vdn", "qmix", "pqn_vdn")
+POINTS = 20  # of a curve
+MATRIX = {"num_envs": 8, "collect": 1, "rounds": 2000, "reward": "mean", "explore": 1.0, "discount": 0.99, "scale": 1}
+FORAGING = {"num_envs": 16, "collect": 4, "rounds": 10_000, "reward": "sum", "explore": 0.05, "discount": 0.97}
+COINS = {"num_envs": 16, "collect": 5, "rounds": 10_000, "reward": "sum", "explore": 0.05, "discount": 0.96}
+# returns are divided by `scale`: of a team (matrix games pay both the same; foraging: both together), a step and agent
+GAMES: dict[str, tuple[AnyEnvironment, dict[str, Any], dict[str, float]]] = {
+    "two_step": (TwoStepGame(), MATRIX, {"best": 8.0, "safe": 7.0}),
+    "climbing": (Climbing(), MATRIX, {"best": 11.0}),
+    "foraging": (Foraging(2, 2, 6), {**FORAGING, "scale": 0.5}, {"all food": 1.0}),
+    "coin_game": (CoinGame(), {**COINS, "scale": 50}, {"ceiling": 0.3486}),
+}
+TITLES = {
+    "two_step": "Two-step game: return",
+    "climbing": "Climbing game: return",
+    "foraging": "Foraging, 6 x 6, two foods: team's return",
+    "coin_game": "Coin Game: reward a step, each",
+}
+
+
+def make_learner(name: str, env: AnyEnvironment, about: dict[str, Any], rounds: int) -> Learner:
+    """The learner of a cell; one update is a point of its curve."""
+    matrix = about["explore"] == 1
+    steps = rounds * about["num_envs"] * about["collect"] * env.num_agents
+    shared = {
+        "hidden": (32,) if matrix else (64, 64),
+        "discount": about["discount"],
+        "learning_rate": 3e-3 if matrix else 5e-4,
+        "anneal_steps": steps,
+        "epsilon_end": about["explore"],
+        "epsilon_steps": steps // 3,
+    }
+    if name == "pqn_vdn":
+        # as many steps, in batches of eight times as many instances
+        num_envs, collect = 8 * about["num_envs"], about["collect"] if matrix else 2 * about["collect"]
+        config = PQNConfig(collect=collect, minibatches=4, trace=0.5, **shared)
+        return pqn_vdn(VectorEnv(env, num_envs), config, reward=about["reward"])
+    sizes = {"batch": 32 if matrix else 64, "capacity": 2000 if matrix else 50_000, "warmup": 200 if matrix else 2000}
+    mixers = {"embed": 8 if matrix else 32, "hypernet": 16 if matrix else 64}
+    settings = {
+        **shared,
+        **sizes,
+        **mixers,
+        "collect": about["collect"],
+        "rounds": max(rounds // POINTS, 1),
+        "gradient_steps": 2,
+        "target_every": 50 if matrix else 200,
+        "learning_rate": 5e-3 if matrix else 1e-3,
+    }
+    if name == "iql":
+        return team_q(VectorEnv(env, about["num_envs"]), iql_config(**settings))
+    config = {"vdn": vdn_config, "qmix": qmix_config}[name](**settings, reward=about["reward"])
+    return team_q(VectorEnv(env, about["num_envs"]), config)
+
+
+def greedy(learner: Learner, num_envs: int) -> Actor:
+    """Teams that follow the learner's policy, one an instance."""
+
+    def fresh() -> Any:
+        return jax.vmap(lambda _: learner.policy.init(()))(jnp.arange(num_envs))
+
+    def act(params, memory, seen, start, key):
+        memory = where_done(start, fresh(), memory)
+        action, memory = jax.vmap(lambda m, s: learner.policy.act(params, m, s, ()))(memory, seen)
+        return action, memory, ()
+
+    return Actor(lambda key: fresh(), act, masked=True)
+
+
+def run_cell(game: str, name: str, args: argparse.Namespace) -> dict[str, Any]:
+    """Curves of all seeds: greedy returns after each twentieth of the training."""
+    env, about, _ = GAMES[game]
+    rounds = POINTS if args.smoke else about["rounds"]
+    learner = make_learner(name, env, about, rounds)
+    total = rounds * about["num_envs"] * about["collect"] * env.num_agents
+    updates = max(total // (POINTS * learner.steps_per_update), 1)
+    tester = VectorEnv(env, 8 if env.deterministic else 128)
+    actor, params = greedy(learner, tester.num_envs), env.default_params
+    length = env.horizon or getattr(env, "num_steps", 50)
+
+    def test(weights, key):
+        carry = start_rollout(tester, actor, key, params)
+        _, played, _ = rollout(tester, actor, weights, carry, key, params, length, keep_info=False)
+        ended = (played.terminated | played.truncated)[..., None]
+        number = jnp.sum(ended) * env.num_agents
+        return jnp.sum(jnp.where(ended, played.episode_return, 0.0)) / number / about["scale"]
+
+    def point(state, key):
+        state, _ = jax.lax.scan(lambda s, _: (learner.update(s)[0], None), state, length=updates)
+        return state, test(learner.params(state), key)
+
+    def run(key):
+        first, rest = jax.random.split(key)
+        return jax.lax.scan(point, learner.init(first), jax.random.split(rest, POINTS))[1]
+
+    begin = time.perf_counter()
+    curves = np.asarray(jax.jit(jax.vmap(run))(jax.random.split(jax.random.key(args.seed), args.seeds)))
+    steps = [(i + 1) * updates * learner.steps_per_update // env.num_agents for i in range(POINTS)]
+    row = {"game": game, "learner": name, "seconds": time.perf_counter() - begin, "steps": steps}
+    return {**row, "curves": np.round(curves, 5).tolist(), "final": np.round(curves[:, -3:].mean(1), 5).tolist()}
+
+
+def all_cells(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """What is in the folder for these settings, and what is missing there, run now."""
+    cells = []
+    for game in args.games:
+        for name in args.learners:
+            path = args.folder / "cells" / f"{game}-{name}-{args.seeds}-{args.seed}.json"
+            if path.exists():
+                cells.append(json.loads(path.read_text(encoding="utf-8")))
+                continue
+            cells.append(run_cell(game, name, args))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(path, json.dumps(cells[-1]).encode())
+            print(f"{game} {name}: {np.mean(cells[-1]['final']):.3f} in {cells[-1]['seconds']:.0f} s", flush=True)
+    return cells
+
+
+def print_table(cells: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    columns = ("game", "learner", "steps, all instances", "mean of seeds", "least", "most", "seconds")
+    table = Table(*columns, title="Greedy play at the end of training")
+    for cell in cells:
+        final = np.array(cell["final"])
+        numbers = [f"{x:.3f}" for x in (final.mean(), final.min(), final.max())]
+        table.add_row(cell["game"], cell["learner"], f"{cell['steps'][-1]:,}", *numbers, f"{cell['seconds']:.0f}")
+    Console(width=120).print(table)
+
+
+def draw_figure(cells: list[dict[str, Any]], path: Path) -> Path:
+    """A panel for each game: means of seeds, their range, and what is known."""
+    from jaxmarl.viz.style import (
+        ACCENT,
+        BODY,
+        FAINT,
+        GAIN,
+        INK,
+        LOSS,
+        new_figure,
+        panel_title,
+        quiet_axes,
+        write_figure,
+    )
+
+    colours = dict(zip(LEARNERS, (LOSS, ACCENT, GAIN, INK), strict=True))
+    games = list(dict.fromkeys(cell["game"] for cell in cells))
+    rows = -(-len(games) // 2)
+    figure = new_figure(11, 3.6 * rows)
+    panels = np.atleast_1d(figure.subplots(rows, min(len(games), 2))).ravel()
+    for axes, game in zip(panels, games, strict=False):
+        quiet_axes(axes, grid="y")
+        for cell in (cell for cell in cells if cell["game"] == game):
+            curves, colour = np.array(cell["curves"]), colours[cell["learner"]]
+            steps = np.array(cell["steps"]) / 1000
+            axes.fill_between(steps, curves.min(0), curves.max(0), color=colour, alpha=0.12, linewidth=0)
+            axes.plot(steps, curves.mean(0), color=colour, label=cell["learner"].replace("_", "-").upper())
+        for label, height in GAMES[game][2].items():
+            axes.axhline(height, color=FAINT, linewidth=0.8, linestyle="--")
+            axes.annotate(label, (0.01, height), xycoords=("axes fraction", "data"), fontsize=BODY - 2, color=FAINT,
+                          xytext=(0, 2), textcoords="offset points")  # fmt: skip
+        axes.set_xlabel("steps, thousands", fontsize=BODY, color=INK)
+        panel_title(axes, TITLES[game])
+    for axes in panels[len(games) :]:
+        axes.set_visible(False)
+    panels[0].legend(fontsize=BODY - 1, frameon=False, loc="lower right")
+    return write_figure(figure, path)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--games", nargs="+", default=list(GAMES), choices=list(GAMES))
+    parser.add_argument("--learners", nargs="+", default=list(LEARNERS), choices=LEARNERS)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=2018)
+    parser.add_argument("--folder", type=Path, default=Path("runs/value_decomposition"))
+    parser.add_argument("--smoke", action="store_true", help="a few rounds: that it runs, not what it finds")
+    args = parser.parse_args()
+    if args.smoke:
+        args.games, args.learners, args.seeds = ["two_step"], ["iql", "pqn_vdn"], 2
+        args.folder = args.folder / "smoke"
+    return args
+
+
+def main() -> None:
+    """Runs what is missing, prints and writes everything."""
+    args = arguments()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    cells = all_cells(args)
+    print_table(cells)
+    record = {"settings": {"seeds": args.seeds, "seed": args.seed}, "cells": cells}
+    written = replace_file(args.folder / "value_decomposition.json", (json.dumps(record, indent=1) + "\n").encode())
+    print(f"wrote {written} and {draw_figure(cells, args.folder / 'value_decomposition.png')}")
+
+
+if __name__ == "__main__":
+    main()
