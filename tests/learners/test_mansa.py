@@ -33,6 +33,7 @@ CONFIG = SwitchConfig(
     hypernet=16,
 )
 ENV = TwoStepGame()
+QUICK = {"xla_backend_optimization_level": 0}  # compiling takes longer than running
 
 
 def plain(env, config):
@@ -45,7 +46,7 @@ def plain(env, config):
 def trained(config, num_seeds):
     learner = mansa(VectorEnv(ENV, 8), config)
     runs = over_seeds(learner, num_seeds)
-    state, metrics = jax.jit(lambda key: runs.update(runs.init(key)))(jax.random.key(0))
+    state, metrics = jax.jit(lambda key: runs.update(runs.init(key)), compiler_options=QUICK)(jax.random.key(0))
     return learner, state, metrics
 
 
@@ -87,7 +88,7 @@ def test_with_an_infinite_cost_actions_and_gradients_are_those_of_independent_le
         make(VectorEnv(ENV, 8), c) for make, c in ((mansa_learning, INFINITE), (plain, INFINITE.independent))
     )
 
-    @partial(jax.jit, static_argnums=0)
+    @partial(jax.jit, static_argnums=0, compiler_options=QUICK)
     def found(learning, key):
         state = learning.init(key)
         sample = learning.replay.sample(state.replay, key)
@@ -104,7 +105,7 @@ def test_with_an_infinite_cost_actions_and_gradients_are_those_of_independent_le
 def test_an_infinite_cost_leaves_independent_learners_as_they_are():
     _, switched, metrics = trained(INFINITE, 1)
     runs = over_seeds(team_q(VectorEnv(ENV, 8), INFINITE.independent), 1)
-    alone, _ = jax.jit(lambda key: runs.update(runs.init(key)))(jax.random.key(0))
+    alone, _ = jax.jit(lambda key: runs.update(runs.init(key)), compiler_options=QUICK)(jax.random.key(0))
     for one, other in zip(
         jax.tree.leaves((switched.params["independent"], switched.replay.experience.action)),
         jax.tree.leaves((alone.params, alone.replay.experience.action)),

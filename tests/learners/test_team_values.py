@@ -17,16 +17,20 @@ from jaxmarl.learners.team import (
     MonotonicMixer,
     SumMixer,
     TeamConfig,
+    TeamNetwork,
     bootstrapped,
     group_policy,
     iql_config,
     member_policy,
+    pqn_vdn,
     qmix_config,
     team_network,
     team_q,
     vdn_config,
 )
+from jaxmarl.learners.team.parallel import ParallelTeamQ, _Memoryless
 from jaxmarl.learners.team.targets import TeamStep, evaluate
+from jaxmarl.learners.value import PQNConfig
 from jaxmarl.testing.probes import Climbing, MaskedChoice, Recall, SpeakerListener
 
 SETTINGS = {
@@ -47,13 +51,15 @@ SETTINGS = {
     "hypernet": 16,
 }
 
+QUICK = {"xla_backend_optimization_level": 0}  # compiling takes longer than running
+
 
 @cache
 def trained(env, num_seeds=5, **settings):
     """A learner and its state after one update, for several seeds at once."""
     learner = team_q(VectorEnv(env, 8), TeamConfig(**{**SETTINGS, **settings}))
     runs = over_seeds(learner, num_seeds)
-    state, _ = jax.jit(lambda key: runs.update(runs.init(key)))(jax.random.key(0))
+    state, _ = jax.jit(lambda key: runs.update(runs.init(key)), compiler_options=QUICK)(jax.random.key(0))
     return learner, state
 
 
@@ -126,6 +132,51 @@ def test_lambda_targets():
     np.testing.assert_allclose(targets(1.0), [1 - 0.99**2, -0.99, -1, 2 + 0.99 * last, last], atol=2e-6)
 
 
+def test_pqn_of_a_team_regresses_the_sum_on_the_sum_of_the_best():
+    env, config = VectorEnv(Pair(num_cues=3), 6), PQNConfig(hidden=(8,), collect=4, minibatches=2, trace=0.4)
+    network = _Memoryless(team_network(env, vdn_config(hidden=(8,))))
+    learning = ParallelTeamQ(env, config, env.default_params, network, "mean")
+    team = TeamNetwork(network.team.agents, None, network.team.state_of, 2)
+    steps = random_steps(team, 4, 6, 3, [1])
+    steps = steps.replace(next=steps.next._replace(mask=steps.next.mask.at[..., 0].set(False)))
+
+    @jax.jit
+    def found(key):
+        params = network.init(key, steps.obs[0])
+        best = jnp.max(network.apply(params, steps.next.obs)[..., 1:], -1).sum(-1)
+        values = jnp.take_along_axis(network.apply(params, steps.obs), steps.action[..., None], -1)[..., 0].sum(-1)
+        rows = (steps.obs[0], steps.action[0], jnp.zeros((6, 1)))
+        return best, values, learning._targets(params, steps)[..., 0], learning._loss(params, rows)
+
+    best, values, targets, loss = (np.asarray(x) for x in found(jax.random.key(0)))
+    reward, last = np.asarray(steps.reward).mean(-1), targets[3]
+    np.testing.assert_allclose(last, reward[3] + 0.99 * best[3], rtol=1e-5)
+    np.testing.assert_allclose(targets[2], reward[2] + 0.99 * (0.4 * last + 0.6 * best[2]), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(targets[1], reward[1], rtol=1e-5, atol=1e-5)  # the game ended
+    np.testing.assert_allclose(loss, np.mean(values[0] ** 2) / 2, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_pqn_of_a_team_settles_for_7_as_sums_do():
+    env = TwoStepGame()
+    config = PQNConfig(hidden=(32,), collect=2, minibatches=4, learning_rate=5e-3, epsilon_end=1.0, anneal_steps=40_000)
+    learner = pqn_vdn(VectorEnv(env, 32), config, reward="mean")
+    runs = over_seeds(learner, 5)
+    train = jax.jit(lambda key: jax.lax.scan(lambda s, _: runs.update(s), runs.init(key), length=300)[0])
+    state = train(jax.random.key(0))
+    found = jax.jit(jax.vmap(lambda params: greedy_return(env, learner, params)))(state.params)
+    np.testing.assert_array_equal(found, 7)
+
+
+class Pair(Recall):
+    """`Recall` with two agents, of whom only shapes matter."""
+
+    num_agents = 2
+
+    def observe(self, state, params):
+        return jnp.repeat(super().observe(state, params), 2, 0)
+
+
 def random_steps(network, length, batch, num_actions, ends):
     """Steps `[L, batch, 2]` of random numbers; every row ends episodes after the steps in `ends`."""
     keys = jax.random.split(jax.random.key(1), 4)
@@ -150,7 +201,7 @@ def random_steps(network, length, batch, num_actions, ends):
 
 def test_a_sequence_of_two_episodes_is_two_sequences():
     config = qmix_config(hidden=(8,), embed=4, hypernet=8, recurrent=True, sequence=5, trace=0.5)
-    network = team_network(VectorEnv(Recall(num_cues=3), 2), config)
+    network = team_network(VectorEnv(Pair(num_cues=3), 2), config)
     steps = random_steps(network, 5, 3, 3, [2, 4])
     params, old = (jax.jit(network.init)(jax.random.key(i), steps.obs[0]) for i in range(2))
     value = jax.jit(lambda s: evaluate(network, config, params, old, s))
