@@ -12,6 +12,7 @@ from jaxmarl.envs import (
     markets,
     markov,
     mechanisms,
+    negotiation,
     pricing,
     rps,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "markets",
     "markov",
     "mechanisms",
+    "negotiation",
     "pricing",
     "rps",
 ]
