@@ -11,6 +11,7 @@ from jaxtyping import PyTree
 from jaxmarl.core.checks import require_int
 from jaxmarl.learners.base import Learner
 from jaxmarl.training import storage
+from jaxmarl.training.devices import gather
 from jaxmarl.training.errors import RunError, say, writing
 from jaxmarl.training.leaves import data_shape, describe, first_difference, is_key, key_impl
 
@@ -21,7 +22,7 @@ class Checkpoints:
     """The checkpoints of one run, a folder named by its number of updates each.
 
     A checkpoint is a flat dict from the path of a leaf to a host array (random keys as their key data), with the dtypes
-    and shapes of all leaves.
+    and shapes of all leaves. Arrays are whole, so nothing on disk tells which devices they were spread over.
 
     Attributes:
         folder: where they are.
@@ -35,10 +36,9 @@ class Checkpoints:
         self._spec = {name: describe(leaf) for name, leaf in self._leaves.items()}
 
     def snapshot(self, state: PyTree) -> Snapshot:
-        """A copy of `state` on the host, which outlives the donation of its buffers."""
+        """A copy of `state` on the host, which outlives the donation of its buffers; every process must call it."""
         data = [jax.random.key_data(leaf) if is_key(leaf) else leaf for leaf in jax.tree.leaves(state)]
-        # device_get may return views of device memory, hence the copy
-        return {name: np.array(array) for name, array in zip(self._spec, jax.device_get(data), strict=True)}
+        return dict(zip(self._spec, gather(data), strict=True))
 
     def save(self, updates: int, snapshot: Snapshot) -> None:
         """Writes a checkpoint, atomically, then removes the ones beyond `keep`.
@@ -64,8 +64,8 @@ class Checkpoints:
         """Numbers of updates of the finished checkpoints, oldest first."""
         return sorted(int(path.name) for path in self.folder.glob("*") if path.name.isdecimal() and path.is_dir())
 
-    def restore(self, updates: int) -> PyTree:
-        """The state saved after `updates` updates, on the default device.
+    def read(self, updates: int) -> Snapshot:
+        """What was saved after `updates` updates, on the host (see `assemble`).
 
         Raises:
             storage.CorruptError: its files are damaged.
@@ -76,15 +76,20 @@ class Checkpoints:
         if difference := first_difference(stored, self._spec):
             raise RunError(f"checkpoint {path} does not fit this learner: {difference} (has its config changed?)")
         arrays = {name: np.empty(*data_shape(leaf)) for name, leaf in self._leaves.items()}
-        arrays |= storage.read(path, {name: array for name, array in arrays.items() if array.size})
+        return arrays | storage.read(path, {name: array for name, array in arrays.items() if array.size})
+
+    def assemble(self, snapshot: Snapshot) -> PyTree:
+        """The state of a snapshot, on the default device."""
         leaves = [
-            jax.random.wrap_key_data(jnp.asarray(array), impl=key_impl(leaf)) if is_key(leaf) else jax.device_put(array)
-            for array, leaf in zip(arrays.values(), self._leaves.values(), strict=True)
+            jax.random.wrap_key_data(jnp.asarray(snapshot[name]), impl=key_impl(leaf))
+            if is_key(leaf)
+            else jax.device_put(snapshot[name])
+            for name, leaf in self._leaves.items()
         ]
         return jax.tree.unflatten(self._treedef, leaves)
 
-    def restore_newest(self, *, set_aside: bool = False) -> tuple[PyTree, int] | None:
-        """The newest state that can be read and its number of updates, with a warning for each that cannot.
+    def read_newest(self, *, set_aside: bool = False) -> tuple[Snapshot, int] | None:
+        """The newest snapshot that can be read and its number of updates, with a warning for each that cannot.
 
         Args:
             set_aside: rename the damaged ones, so that the run can write these numbers again, and clean up.
@@ -98,7 +103,7 @@ class Checkpoints:
         damaged: list[int] = []
         for updates in reversed(self.saved()):
             try:
-                state = self.restore(updates)
+                snapshot = self.read(updates)
             except storage.CorruptError as error:
                 say(f"warning: checkpoint {self.folder / str(updates)} is damaged and skipped: {error}")
                 damaged.append(updates)
@@ -106,10 +111,15 @@ class Checkpoints:
                 if set_aside:
                     storage.clean(self.folder)
                     self._set_aside(damaged)
-                return state, updates
+                return snapshot, updates
         if damaged:
             raise RunError(f"no checkpoint in {self.folder} can be read: start anew in another folder")
         return None
+
+    def restore_newest(self, *, set_aside: bool = False) -> tuple[PyTree, int] | None:
+        """The state of `read_newest`, on the default device."""
+        newest = self.read_newest(set_aside=set_aside)
+        return None if newest is None else (self.assemble(newest[0]), newest[1])
 
     def _set_aside(self, damaged: list[int]) -> None:
         for updates in damaged:
@@ -143,6 +153,6 @@ def restore_state(learner: Learner, run_dir: str | Path, updates: int | None = N
     if updates not in checkpoints.saved():
         raise RunError(f"there is no checkpoint {updates} in {folder}; it has {checkpoints.saved()}")
     try:
-        return checkpoints.restore(updates), updates
+        return checkpoints.assemble(checkpoints.read(updates)), updates
     except storage.CorruptError as error:
         raise RunError(f"checkpoint {folder / str(updates)} is damaged: {error}") from error

@@ -9,10 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, PyTree
 
 from jaxmarl.core.checks import require
 from jaxmarl.learners.base import Learner
+from jaxmarl.training.devices import place, state_shardings
 from jaxmarl.training.leaves import is_key
 from jaxmarl.training.metrics import RESERVED
 
@@ -36,7 +38,9 @@ class Chunk:
         return self.compiled(state, np.int32(updates))
 
 
-def compile_chunk(learner: Learner, key: Array, restored: PyTree | None, size: int) -> tuple[Chunk, PyTree]:
+def compile_chunk(
+    learner: Learner, key: Array, restored: PyTree | None, size: int, mesh: Mesh | None = None
+) -> tuple[Chunk, PyTree]:
     """Compiles chunks of `size` updates.
 
     The number of updates is an argument of the compiled loop, so that a shorter last chunk runs the very same code:
@@ -47,16 +51,21 @@ def compile_chunk(learner: Learner, key: Array, restored: PyTree | None, size: i
         key: of its initial state.
         restored: the state to go on from, if any; it is put on the devices where `learner.init` puts its own.
         size: the most updates of one call.
+        mesh: of the devices that the state is spread over (`devices.state_shardings`); every process must call then.
 
     Returns:
         The chunk, and the state to give it first.
 
     Raises:
-        ValueError: the learner's metrics are not a dict, or take a reserved name.
+        ValueError: the learner's metrics are not a dict or take a reserved name, or the mesh does not divide the state.
     """
     start = time.perf_counter()
-    init = jax.jit(lambda key: jax.tree.map(_strong, learner.init(key))).lower(key).compile()
-    state = init(key) if restored is None else jax.device_put(restored, init.output_shardings)
+    wanted = None if mesh is None else state_shardings(jax.eval_shape(learner.init, key), mesh)
+    if restored is not None and wanted is not None:
+        state = place(restored, wanted)
+    else:
+        init = jax.jit(lambda key: jax.tree.map(_strong, learner.init(key)), out_shardings=wanted).lower(key).compile()
+        state = init(key) if restored is None else jax.device_put(restored, init.output_shardings)
     _, row = jax.eval_shape(learner.update, state)
     require(isinstance(row, dict), "metrics of the learner", type(row).__name__, "a flat dict of arrays")
     require(not set(row) & set(RESERVED), "metrics of the learner", sorted(row), f"named other than {RESERVED}")
@@ -70,8 +79,9 @@ def compile_chunk(learner: Learner, key: Array, restored: PyTree | None, size: i
         rows = jax.tree.map(lambda value: jnp.zeros((size, *value.shape), value.dtype), row)
         return lax.fori_loop(0, length, body, (state, rows))
 
-    # a state that stays where it is can be given to the compiled call again
-    shardings = (jax.tree.map(lambda leaf: leaf.sharding, state), None)
+    # a state that stays where it is can be given to the compiled call again; metrics are read by every process
+    everywhere = None if mesh is None else NamedSharding(mesh, PartitionSpec())
+    shardings = (jax.tree.map(lambda leaf: leaf.sharding, state), everywhere)
     lowered = jax.jit(updates, donate_argnums=0, out_shardings=shardings).lower(state, np.int32(size))
     return Chunk(size, compiled=lowered.compile(), compile_seconds=time.perf_counter() - start), state
 

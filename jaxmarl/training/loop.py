@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from jax.sharding import Mesh
 from jaxtyping import PyTree
 
 from jaxmarl.core.checks import require, require_int
 from jaxmarl.learners.base import Learner
-from jaxmarl.training.checkpoint import Checkpoints
+from jaxmarl.training.checkpoint import Checkpoints, Snapshot
 from jaxmarl.training.chunk import compile_chunk
 from jaxmarl.training.display import Display
 from jaxmarl.training.errors import RunError, say
+from jaxmarl.training.processes import by_first, is_first
 from jaxmarl.training.record import CHECKPOINTS, METRICS_FILE, claim_folder, note_changes, plain, session_facts
 from jaxmarl.training.session import OnChunk, Session
 from jaxmarl.training.signals import StopSignal
@@ -30,7 +32,7 @@ class RunResult:
         interrupted: whether a signal asked the run to stop.
         run_dir: folder of the run.
         metrics_path: its `metrics.jsonl`.
-        last_metrics: the last row written by this call; empty if it made no update.
+        last_metrics: the last row written by this call; empty if it made no update, or another process writes.
         compile_seconds: to trace and compile the updates, in this call.
         steps_per_second: agent steps a second in this call, compilation left out; 0 if it made no update.
     """
@@ -60,6 +62,7 @@ def run(
     show_progress: bool = True,
     on_chunk: OnChunk | None = None,
     resume_hint: str | None = None,
+    mesh: Mesh | None = None,
 ) -> RunResult:
     """Trains `learner` for `num_updates` updates, in a folder that holds everything about the run.
 
@@ -81,6 +84,10 @@ def run(
         show_progress: draw a progress bar.
         on_chunk: called after every chunk with the finished updates and the chunk's metrics, `[updates, …]` each.
         resume_hint: how to resume, in the user's words, for the message after a signal.
+        mesh: devices to train on (`make_mesh`): environments are split over its axis "data", the runs of `over_seeds`
+            over "seed". The numbers are those of one device but for rounding, and a run may be resumed on another mesh.
+            With several processes (`processes.connect`) all call `run` alike; the first alone reads and writes
+            `run_dir`, draws, and calls `on_chunk`, and a signal to any of them stops all after the same chunk.
 
     Returns:
         The final state and the facts of the run.
@@ -97,21 +104,23 @@ def run(
     require(config is None or isinstance(config, Mapping), "config", config, "a mapping or None")
     folder = Path(run_dir).expanduser().absolute()
     record = {"seed": seed, "config": plain(config or {}), "steps_per_update": learner.steps_per_update}
-    stored = claim_folder(folder, record, resume)
+    require(mesh is not None or jax.process_count() == 1, "mesh", mesh, "given where there are several processes")
+    stored = by_first(lambda: claim_folder(folder, record, resume))
     key = jax.random.key(seed)
     checkpoints = Checkpoints(folder / CHECKPOINTS, jax.eval_shape(learner.init, key), keep)
     state, updates = _restore(checkpoints, num_updates) if resume else (None, 0)
-    facts = session_facts(updates_per_chunk) | {"from_update": updates}
-    if stored:
+    facts = session_facts(updates_per_chunk, mesh) | {"from_update": updates}
+    if stored and is_first():
         note_changes(stored, facts)
     record |= {"num_updates": num_updates, "sessions": [*(stored or {}).get("sessions", []), facts]}
     chunk = None
+    show_progress = show_progress and is_first()
     with StopSignal() as stop, Display(folder.name, updates, num_updates, show=show_progress) as display:
         session = Session(learner, folder, checkpoints, record, display, on_chunk, updates)
         if updates < num_updates:
-            chunk, state = compile_chunk(learner, key, state, updates_per_chunk)
+            chunk, state = compile_chunk(learner, key, state, updates_per_chunk, mesh)
             state = session.go(chunk, state, num_updates, checkpoint_every, stop)
-    if session.updates < num_updates:
+    if session.updates < num_updates and is_first():
         hint = resume_hint or f"to resume, call run again with resume=True (run_dir={str(folder)!r})"
         say(f"stopped by {stop.requested} after {session.updates} of {num_updates} updates; {hint}")
     return RunResult(
@@ -128,13 +137,16 @@ def run(
 
 
 def _restore(checkpoints: Checkpoints, num_updates: int) -> tuple[PyTree | None, int]:
-    restored = checkpoints.restore_newest(set_aside=True)
+    restored = by_first(lambda: _read(checkpoints, num_updates))
+    return (None, 0) if restored is None else (checkpoints.assemble(restored[0]), restored[1])
+
+
+def _read(checkpoints: Checkpoints, num_updates: int) -> tuple[Snapshot, int] | None:
+    restored = checkpoints.read_newest(set_aside=True)
     if restored is None:
         say(f"note: there is no checkpoint in {checkpoints.folder}: starting from scratch")
-        return None, 0
-    state, updates = restored
-    if updates > num_updates:
+    elif restored[1] > num_updates:
         raise RunError(
-            f"the run in {checkpoints.folder.parent} has {updates} updates already, more than {num_updates=}"
+            f"the run in {checkpoints.folder.parent} has {restored[1]} updates already, more than {num_updates=}"
         )
-    return state, updates
+    return restored

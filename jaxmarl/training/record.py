@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from jax.sharding import Mesh
 
 from jaxmarl.core.files import replace_file
+from jaxmarl.training.devices import describe_mesh
 from jaxmarl.training.errors import RunError, say, writing
 
 RUN_FILE, METRICS_FILE, CHECKPOINTS = "run.json", "metrics.jsonl", "checkpoints"
@@ -72,13 +74,14 @@ def read_record(run_dir: Path) -> dict[str, Any]:
         raise RunError(f"cannot read {path}, which tells seed and config: {error}") from error
 
 
-def session_facts(updates_per_chunk: int) -> dict[str, Any]:
+def session_facts(updates_per_chunk: int, mesh: Mesh | None = None) -> dict[str, Any]:
     """What the last bits of the numbers depend on, and the git commit of the working directory."""
     versions = {name: importlib.metadata.version(name) for name in ("jaxmarl", "jax", "jaxlib")}
     device = jax.devices()[0]
     return {
         "versions": versions | {"python": platform.python_version()},
         "device": f"{jax.device_count()} x {device.device_kind} ({device.platform})",
+        "mesh": None if mesh is None else f"{describe_mesh(mesh)}, {jax.process_count()} processes",
         "updates_per_chunk": updates_per_chunk,
         "git_commit": _git_commit(),
     }
@@ -87,7 +90,7 @@ def session_facts(updates_per_chunk: int) -> dict[str, Any]:
 def note_changes(stored: dict[str, Any], session: dict[str, Any]) -> None:
     """Says in one line what differs from the last session of a run in ways that may change the last bits."""
     last = (stored.get("sessions") or [session])[-1]
-    changed = [name for name in ("versions", "device", "updates_per_chunk") if last.get(name) != session[name]]
+    changed = [name for name in ("versions", "device", "mesh", "updates_per_chunk") if last.get(name) != session[name]]
     if changed:
         say(
             "note: the last bits may differ from those of an unbroken run: "

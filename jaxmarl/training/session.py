@@ -1,4 +1,4 @@
-"""One call of `run`: chunks on the device, and what the host does between them."""
+"""One call of `run`: chunks on the device, and what the host does between them; the first process alone writes."""
 
 import time
 from collections.abc import Callable
@@ -15,6 +15,7 @@ from jaxmarl.training.checkpoint import Checkpoints, Snapshot
 from jaxmarl.training.chunk import Chunk, wait
 from jaxmarl.training.display import Display
 from jaxmarl.training.metrics import MetricsWriter
+from jaxmarl.training.processes import is_first
 from jaxmarl.training.record import METRICS_FILE, RUN_FILE, write_json
 from jaxmarl.training.signals import StopSignal
 
@@ -29,7 +30,7 @@ class _Done:
         updates: finished at its end.
         length: updates in it.
         metrics: on the device, `[size, …]`.
-        wall_seconds: at its end.
+        wall_seconds: of this call, at its end.
         snapshot: the state at its end, if it is to be a checkpoint.
     """
 
@@ -62,6 +63,7 @@ class Session:
         self.updates, self._first = updates, updates
         self.last_row: dict[str, Any] = {}
         self._seconds = 0.0
+        self._metrics: MetricsWriter | None = None
         self._learner, self._folder, self._checkpoints = learner, folder, checkpoints
         self._record, self._display, self._on_chunk = record, display, on_chunk
 
@@ -82,11 +84,14 @@ class Session:
         """
         self._record["sessions"][-1]["compile_seconds"] = round(chunk.compile_seconds, 3)
         self._write_record("running")
-        self._metrics = MetricsWriter(self._folder / METRICS_FILE, self._learner.steps_per_update, self.updates)
+        if is_first():
+            steps = self._learner.steps_per_update
+            self._metrics = MetricsWriter(self._folder / METRICS_FILE, steps, self.updates)
         try:
             state = self._chunks(chunk, state, num_updates, checkpoint_every, stop)
         finally:
-            self._metrics.close()
+            if self._metrics:
+                self._metrics.close()
         self._record["sessions"][-1]["steps_per_second"] = round(self.steps_per_second, 1)
         self._write_record("interrupted" if self.updates < num_updates else "finished")
         return state
@@ -95,7 +100,7 @@ class Session:
         start = time.perf_counter()
         done: _Done | None = None
         self._display.start()
-        while self.updates < num_updates and not stop.requested:
+        while self.updates < num_updates and not stop.agreed():
             # up to the next multiple of the chunk's size, so that a resumed run checkpoints where an unbroken one does
             length = min(chunk.size - self.updates % chunk.size, num_updates - self.updates)
             state, metrics = chunk.start(state, length)
@@ -107,17 +112,17 @@ class Session:
             due = -(-self.updates // chunk.size) % checkpoint_every == 0
             # before the next chunk takes the state's memory
             snapshot = self._checkpoints.snapshot(state) if due else None
-            done = _Done(self.updates, length, metrics, self._metrics.wall_seconds + self._seconds, snapshot)
+            done = _Done(self.updates, length, metrics, self._seconds, snapshot)
         if done and done.snapshot is None:
             done.snapshot = self._checkpoints.snapshot(state)
         self._write(done)
         return state
 
     def _write(self, done: _Done | None) -> None:
-        if done is None:
+        if done is None or self._metrics is None:
             return
         rows = {name: np.asarray(column)[: done.length] for name, column in jax.device_get(done.metrics).items()}
-        self.last_row = self._metrics.write(done.updates, rows, done.wall_seconds)
+        self.last_row = self._metrics.write(done.updates, rows, self._metrics.wall_seconds + done.wall_seconds)
         if done.snapshot is not None:
             # rows first: there is never a checkpoint without its rows
             self._metrics.sync()
@@ -127,6 +132,8 @@ class Session:
             self._on_chunk(done.updates, rows)
 
     def _write_record(self, status: str) -> None:
+        if not is_first():
+            return
         steps = self.updates * self._learner.steps_per_update
         facts = {"status": status, "updates": self.updates, "agent_steps": steps}
         write_json(self._folder / RUN_FILE, facts | self._record)

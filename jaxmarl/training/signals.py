@@ -6,6 +6,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from jaxmarl.training.errors import say
+from jaxmarl.training.processes import greatest
 
 
 class StopSignal:
@@ -35,6 +36,13 @@ class StopSignal:
         for number, handler in self._previous.items():
             # None stands for a handler that was not set from Python, which cannot be put back
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+    def agreed(self) -> bool:
+        """Whether a signal came to any process; every one must call it, and all get the same answer."""
+        number = greatest(signal.Signals[self.requested].value if self.requested else 0)
+        if number:
+            self.requested = self.requested or signal.Signals(number).name
+        return number > 0
 
     def announce(self) -> None:
         """Says once, if a signal came, what happens now."""

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
@@ -102,10 +103,13 @@ def _digest(data: bytes) -> str:
 @contextmanager
 def _quiet_orbax() -> Iterator[ocp.Checkpointer]:
     """A checkpointer that does not log the tracebacks of errors that it raises as well."""
-    logger = logging.getLogger("absl")
+    logger, process = logging.getLogger("absl"), jax.process_index()
     before, logger.disabled = logger.disabled, True
     try:
-        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as orbax:
+        # of several processes only the caller's writes and waits: arrays are whole, and the others have none
+        alone = ocp.options.MultiprocessingOptions(primary_host=process, active_processes={process})
+        handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
+        with ocp.Checkpointer(handler, multiprocessing_options=alone) as orbax:
             yield orbax
     finally:
         logger.disabled = before
