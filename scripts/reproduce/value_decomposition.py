@@ -35,8 +35,8 @@ from jaxmarl.testing.probes import Climbing
 LEARNERS = ("iql", "vdn", "qmix", "pqn_vdn")
 POINTS = 20  # of a curve
 MATRIX = {"num_envs": 8, "collect": 1, "rounds": 2000, "reward": "mean", "explore": 1.0, "discount": 0.99, "scale": 1}
-FORAGING = {"num_envs": 16, "collect": 4, "rounds": 10_000, "reward": "sum", "explore": 0.05, "discount": 0.97}
-COINS = {"num_envs": 16, "collect": 5, "rounds": 10_000, "reward": "sum", "explore": 0.05, "discount": 0.96}
+FORAGING = {"num_envs": 16, "collect": 4, "rounds": 6000, "reward": "sum", "explore": 0.05, "discount": 0.97}
+COINS = {"num_envs": 16, "collect": 5, "rounds": 4000, "reward": "sum", "explore": 0.05, "discount": 0.96}
 # returns are divided by `scale`: of a team (matrix games pay both the same; foraging: both together), a step and agent
 GAMES: dict[str, tuple[AnyEnvironment, dict[str, Any], dict[str, float]]] = {
     "two_step": (TwoStepGame(), MATRIX, {"best": 8.0, "safe": 7.0}),
@@ -56,7 +56,7 @@ def make_learner(name: str, env: AnyEnvironment, about: dict[str, Any], rounds: 
     """The learner of a cell; one update is a point of its curve."""
     matrix = about["explore"] == 1
     steps = rounds * about["num_envs"] * about["collect"] * env.num_agents
-    shared = {
+    shared: dict[str, Any] = {
         "hidden": (32,) if matrix else (64, 64),
         "discount": about["discount"],
         "learning_rate": 3e-3 if matrix else 5e-4,
@@ -67,8 +67,8 @@ def make_learner(name: str, env: AnyEnvironment, about: dict[str, Any], rounds: 
     if name == "pqn_vdn":
         # as many steps, in batches of eight times as many instances
         num_envs, collect = 8 * about["num_envs"], about["collect"] if matrix else 2 * about["collect"]
-        config = PQNConfig(collect=collect, minibatches=4, trace=0.5, **shared)
-        return pqn_vdn(VectorEnv(env, num_envs), config, reward=about["reward"])
+        parallel = PQNConfig(collect=collect, minibatches=4, trace=0.5, **shared)
+        return pqn_vdn(VectorEnv(env, num_envs), parallel, reward=about["reward"])
     sizes = {"batch": 32 if matrix else 64, "capacity": 2000 if matrix else 50_000, "warmup": 200 if matrix else 2000}
     mixers = {"embed": 8 if matrix else 32, "hypernet": 16 if matrix else 64}
     settings = {
@@ -81,10 +81,10 @@ def make_learner(name: str, env: AnyEnvironment, about: dict[str, Any], rounds: 
         "target_every": 50 if matrix else 200,
         "learning_rate": 5e-3 if matrix else 1e-3,
     }
-    if name == "iql":
-        return team_q(VectorEnv(env, about["num_envs"]), iql_config(**settings))
-    config = {"vdn": vdn_config, "qmix": qmix_config}[name](**settings, reward=about["reward"])
-    return team_q(VectorEnv(env, about["num_envs"]), config)
+    if name != "iql":
+        settings["reward"] = about["reward"]
+    make = {"iql": iql_config, "vdn": vdn_config, "qmix": qmix_config}[name]
+    return team_q(VectorEnv(env, about["num_envs"]), make(**settings))
 
 
 def greedy(learner: Learner, num_envs: int) -> Actor:
@@ -110,7 +110,7 @@ def run_cell(game: str, name: str, args: argparse.Namespace) -> dict[str, Any]:
     updates = max(total // (POINTS * learner.steps_per_update), 1)
     tester = VectorEnv(env, 8 if env.deterministic else 128)
     actor, params = greedy(learner, tester.num_envs), env.default_params
-    length = env.horizon or getattr(env, "num_steps", 50)
+    length: int = env.horizon or getattr(env, "num_steps")  # noqa: B009
 
     def test(weights, key):
         carry = start_rollout(tester, actor, key, params)
@@ -179,6 +179,7 @@ def draw_figure(cells: list[dict[str, Any]], path: Path) -> Path:
     )
 
     colours = dict(zip(LEARNERS, (LOSS, ACCENT, GAIN, INK), strict=True))
+    widths = dict(zip(LEARNERS, (4.5, 3.0, 2.0, 1.0), strict=True))  # so that curves on top of each other are seen
     games = list(dict.fromkeys(cell["game"] for cell in cells))
     rows = -(-len(games) // 2)
     figure = new_figure(11, 3.6 * rows)
@@ -189,7 +190,8 @@ def draw_figure(cells: list[dict[str, Any]], path: Path) -> Path:
             curves, colour = np.array(cell["curves"]), colours[cell["learner"]]
             steps = np.array(cell["steps"]) / 1000
             axes.fill_between(steps, curves.min(0), curves.max(0), color=colour, alpha=0.12, linewidth=0)
-            axes.plot(steps, curves.mean(0), color=colour, label=cell["learner"].replace("_", "-").upper())
+            axes.plot(steps, curves.mean(0), color=colour, linewidth=widths[cell["learner"]],
+                      label=cell["learner"].replace("_", "-").upper())  # fmt: skip
         for label, height in GAMES[game][2].items():
             axes.axhline(height, color=FAINT, linewidth=0.8, linestyle="--")
             axes.annotate(label, (0.01, height), xycoords=("axes fraction", "data"), fontsize=BODY - 2, color=FAINT,

@@ -4,7 +4,7 @@ Values of actions that the data does not show are pushed down, one agent at a ti
 unlike the joint penalty of conservative Q-learning (Kumar et al. 2020), this does not grow with the number of agents.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -165,7 +165,7 @@ class _CFCQL:
     def update(self, state: CFCQLState, steps: TeamStep) -> tuple[CFCQLState, Metrics]:
         key, more = jax.random.split(state.key)
         keys = jax.random.split(more, self.config.updates)
-        state, metrics = jax.lax.scan(lambda s, k: self._gradient_step(s, steps, k), state.replace(key=key), keys)
+        state, metrics = jax.lax.scan(lambda s, k: self._gradient_step(s, steps, k), replace(state, key=key), keys)
         return state, jax.tree.map(jnp.mean, metrics)
 
     def _gradient_step(self, state: CFCQLState, steps: TeamStep, key: Array) -> tuple[CFCQLState, Metrics]:
@@ -177,7 +177,7 @@ class _CFCQL:
         count = state.count + 1
         rate = jnp.where(count % config.target_every == 0, config.target_rate, 0.0)
         target = optax.incremental_update({name: params[name] for name in state.target}, state.target, rate)
-        return state.replace(params=params, target=target, opt_state=opt_state, count=count), metrics
+        return replace(state, params=params, target=target, opt_state=opt_state, count=count), metrics
 
     def loss(self, params: PyTree, target: PyTree, batch: TeamStep) -> tuple[Float[Array, ""], Metrics]:
         """Square errors, the penalty, and the cross-entropy of the behaviour; sequences are time first."""

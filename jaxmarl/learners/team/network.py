@@ -194,7 +194,8 @@ def member_policy(network: TeamNetwork, agent: int, name: str | None = None) -> 
     def act(params, memory, seen: MaskedObs, chance):
         identity = jax.nn.one_hot(jnp.full((1,), agent), network.num_agents)
         now = jnp.zeros((1, 1), bool)
-        memories, values = network.agents.apply(params["agents"], memory, seen.obs[None, None], now, identity)
+        played: Any = network.agents.apply(params["agents"], memory, seen.obs[None, None], now, identity)
+        memories, values = played
         action = jnp.argmax(legal(values[0, 0], seen.mask)).astype(jnp.int32)
         return action, jax.tree.map(lambda x: x[0], memories)
 

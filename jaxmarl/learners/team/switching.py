@@ -127,8 +127,8 @@ class SwitchNetwork:
     def initial_memory(self, batch: tuple[int, ...]) -> SwitchMemory:
         """At an episode's start; `batch` has no axis of agents."""
         lanes = (*batch, self.central.num_agents)
-        memories = (part.agents.initial_memory(lanes) for part in (self.independent, self.central))
-        return SwitchMemory(*memories, jnp.full(batch, self.config.budget, jnp.int32), jnp.zeros(batch, jnp.int32))
+        own, joint = (part.agents.initial_memory(lanes) for part in (self.independent, self.central))
+        return SwitchMemory(own, joint, jnp.full(batch, self.config.budget, jnp.int32), jnp.zeros(batch, jnp.int32))
 
     def worth(self, params: PyTree, state: Array, left: Array) -> Float[Array, "*batch 2"]:
         """Values of not calling and of calling, the cost paid; minus infinity where there is no call left."""
@@ -196,8 +196,8 @@ def mansa_learning(
 ) -> "SwitchLearning":
     """The algorithm of `mansa`."""
     env_params = env.default_params if env_params is None else env_params
-    parts = (team_network(env, settings, env_params, state_of) for settings in (config.independent, config))
-    network = SwitchNetwork(*parts, Switch(config.hidden), config)
+    own, joint = (team_network(env, settings, env_params, state_of) for settings in (config.independent, config))
+    network = SwitchNetwork(own, joint, Switch(config.hidden), config)
     return SwitchLearning(env, config, env_params, network, risk_neutral, risk_neutral)
 
 
@@ -235,14 +235,18 @@ class SwitchLearning(TeamLearning):
             found = evaluate(team, settings, params[part], target_params[part], steps)
             losses.append(jnp.mean(network.head.loss(found.value, found.target)[config.burn_in :], axis=0))
             choices.append(jnp.argmax(legal(found.outputs, batch.mask), -1))
-        losses.append(self._switch_loss(params, target_params, batch, jnp.stack(choices)))
+        # calls left do not change what steps lead to: drawn anew, every transition teaches all budgets
+        left = jax.random.randint(key, batch.start.shape, 0, config.budget + 1)
+        losses.append(self._switch_loss(params, target_params, batch, left, jnp.stack(choices)))
         total = sum(jnp.mean(sample.weight[:, None] * x) for x in losses)
         return total, jnp.concatenate(losses, axis=-1)
 
-    def _switch_loss(self, params, target_params, batch: TeamStep, choices: Array) -> Float[Array, "batch 1"]:
+    def _switch_loss(
+        self, params, target_params, batch: TeamStep, left: Int32[Array, "L batch"], choices: Array
+    ) -> Float[Array, "batch 1"]:
         """Of both sides' values, each where its own choice `[side, L, batch, N]` is what was played."""
         config, network = self.config, self.network
-        state_of, left = network.central.state_of, batch.memory.left
+        state_of = network.central.state_of
         now = network.worth(params, state_of(batch.obs), left) + jnp.array([0.0, min(config.cost, 1e9)])
         reward = jnp.mean(team_reward(batch.reward, config.reward), axis=-1)
         same = jnp.all(choices == batch.action, axis=-1)

@@ -117,5 +117,5 @@ def bootstrapped(
         return reward + discount * jnp.where(terminated[..., None], 0.0, next_value)
     # in an episode, the value at a step is the one after the step before; elsewhere it is not read
     value = jnp.concatenate([jnp.zeros_like(next_value[:1]), next_value[:-1]])
-    ends = (jnp.broadcast_to(x[..., None], value.shape) for x in (terminated, done & ~terminated))
-    return lambda_returns(reward, value, next_value, *ends, discount, trace)
+    over, cut = (jnp.broadcast_to(x[..., None], value.shape) for x in (terminated, done & ~terminated))
+    return lambda_returns(reward, value, next_value, over, cut, discount, trace)
