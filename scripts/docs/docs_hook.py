@@ -16,6 +16,7 @@ registries, docstrings and spaces of the installed package:
 """
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import docs_environments
@@ -24,7 +25,7 @@ import docs_registries
 import jaxmarl.envs  # noqa: F401  (enters the environments into the registry)
 
 MARKER = re.compile(r"^<!-- generated: (?P<kind>\w+) ?(?P<arguments>[^>]*?) ?-->$", re.MULTILINE)
-GENERATORS = {
+GENERATORS: dict[str, Callable[..., str]] = {
     "overview": docs_environments.overview,
     "environment": docs_environments.section,
     "shared": docs_environments.shared,

@@ -13,8 +13,9 @@ import jax
 import matplotlib
 import tyro
 
-from jaxmarl.core import Policy, make, uniform_policy
+from jaxmarl.core import Discrete, Policy, make, uniform_policy
 from jaxmarl.core.seating import Player
+from jaxmarl.core.spaces import Space
 from jaxmarl.envs import dilemmas, driving, gridworlds, markov  # noqa: F401  (registers them)
 from jaxmarl.evaluation import play_episodes
 
@@ -22,7 +23,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 # figure -> environment, its fields, scripted player (None: random), step
-PICTURES = {
+PICTURES: dict[str, list[tuple[str, dict[str, str], str | None, int]]] = {
     "gridworlds": [
         ("markov_stag_hunt", {}, "hunter", 4),
         ("foraging", {}, "H1", 2),
@@ -43,10 +44,15 @@ class Arguments:
     folder: Path = Path("docs/images")
 
 
+def _num_actions(space: Space) -> int:
+    assert isinstance(space, Discrete)
+    return space.n
+
+
 def picture(name: str, fields: dict, scripted: str | None, step: int):
     """The state after so many steps, drawn."""
     env, params = make(name, **fields)
-    policy = env.benchmarks(params)[scripted] if scripted else uniform_policy(env.action_space(params).n)
+    policy = env.benchmarks(params)[scripted] if scripted else uniform_policy(_num_actions(env.action_space(params)))
     assert isinstance(policy, Policy)
     players = [Player(policy, params)] * env.num_agents
     path = play_episodes(env, players, jax.random.key(1), num_steps=step, params=params).path()
