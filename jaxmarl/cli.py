@@ -77,8 +77,15 @@ def train(
     resume: bool = False,
     settings: Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="NAME=VALUE ...")] = (),
     evaluate: bool = True,
+    devices: int | None = None,
+    coordinator: Annotated[str, tyro.conf.arg(metavar="HOST:PORT")] = "",
+    num_processes: int = 1,
+    process_id: int = 0,
 ) -> int:
     """Trains an agent, evaluates it, and leaves checkpoint, metrics, report and figure in runs/RUN/.
+
+    On many hosts, start the same command on each with --coordinator, --num-processes and its own --process-id. The
+    first process writes; a signal to any stops all, and --resume goes on with any number of devices and processes.
 
     Args:
         experiment: what to train on: rrps (repeated rock-paper-scissors against the tournament bots).
@@ -87,25 +94,42 @@ def train(
         seed: of everything random in training.
         resume: continue the run called RUN, bit for bit.
         settings: change settings of the preset, as in --set ppo.learning_rate=1e-3 num_updates=100.
-        evaluate: evaluate the agent when it is trained.
+        evaluate: evaluate the agent when it is trained (with --coordinator: leave that to jaxmarl evaluate).
+        devices: split the environments over so many devices (default: one; with --coordinator, all).
+        coordinator: address of process 0 of several that train together, the same for all.
+        num_processes: how many these are.
+        process_id: which one this is, from 0.
     """
     from jaxmarl.experiments import rrps
     from jaxmarl.experiments.config import override
+    from jaxmarl.training.processes import by_first
 
     require_choice("experiment", experiment, EXPERIMENTS)
     config = override(rrps.preset(preset), settings)
     if resume and not run:
         raise ValueError("--resume needs --run NAME, the run to continue")
-    folder = _run_folder(run) if run else _free_folder(f"{experiment}-{preset}")
+    mesh = _mesh(devices, coordinator, num_processes, process_id)
+    folder = _run_folder(run) if run else by_first(lambda: _free_folder(f"{experiment}-{preset}"))
     folder.parent.mkdir(parents=True, exist_ok=True)
     words = [f"jaxmarl train {experiment} --preset {preset} --run {run or folder.name} --seed {seed} --resume"]
     hint = " ".join([*words, *(["--set", *settings] if settings else [])])
     console = Console()
     console.print(f"training {experiment} ({preset}) in [bold]{folder}[/bold]", highlight=False)
-    result = rrps.train(config, folder, seed=seed, resume=resume, resume_hint=f"to go on: {hint}")
+    result = rrps.train(config, folder, seed=seed, resume=resume, resume_hint=f"to go on: {hint}", mesh=mesh)
     if result.interrupted:
         return 130
-    return _report(folder, None, 1, console) if evaluate else 0
+    return _report(folder, None, 1, console) if evaluate and not coordinator else 0
+
+
+def _mesh(devices: int | None, coordinator: str, num_processes: int, process_id: int) -> Any:
+    """The devices to train on, other processes' included once they are connected; None for the default one."""
+    from jaxmarl.training import connect, make_mesh
+
+    if coordinator:
+        connect(coordinator, num_processes, process_id)
+    elif num_processes != 1 or process_id != 0:
+        raise ValueError("--num-processes and --process-id need --coordinator HOST:PORT")
+    return make_mesh(data=devices) if coordinator or devices is not None else None
 
 
 def evaluate(

@@ -174,11 +174,14 @@ def test_what_eight_devices_saved_goes_on_anywhere(tmp_path):
     assert [session["mesh"] for session in sessions] == ["1 seed x 8 data, 1 processes", "1 seed x 2 data, 1 processes"]
 
 
-def start_two(folder: Path, *options: str) -> list[subprocess.Popen]:
+def free_address() -> str:
     with socket.socket() as free:
         free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
-    command = [sys.executable, devices_toy.__file__, "process", str(folder), "--coordinator", address, *options]
+        return f"localhost:{free.getsockname()[1]}"
+
+
+def start_two(folder: Path, *options: str) -> list[subprocess.Popen]:
+    command = [sys.executable, devices_toy.__file__, "process", str(folder), "--coordinator", free_address(), *options]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return [subprocess.Popen([*command, "--process-id", str(i)], env=environment(1), **pipes) for i in range(2)]
 
@@ -233,3 +236,16 @@ def test_what_the_first_process_refuses_all_refuse(tmp_path):
     errors = [process.communicate(timeout=120)[1] for process in processes]
     assert [process.returncode for process in processes] == [1, 1]
     assert all("already holds a run" in error for error in errors)
+
+
+@pytest.mark.slow
+def test_the_command_line_trains_in_two_processes(tmp_path):
+    command = [sys.executable, "-m", "jaxmarl.cli", "train", "rrps", "--preset", "smoke", "--num-processes", "2"]
+    command += ["--run", "both", "--coordinator", free_address()]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": tmp_path}
+    processes = [subprocess.Popen([*command, "--process-id", str(i)], env=environment(1), **pipes) for i in range(2)]
+    said = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    assert len(rows_of(tmp_path / "runs" / "both")) == 4
+    record = json.loads((tmp_path / "runs" / "both" / "run.json").read_text())
+    assert record["sessions"][0]["mesh"] == "1 seed x 2 data, 2 processes"
