@@ -1,5 +1,6 @@
 """Mechanisms: contracts, information bought from agents, decision markets, and whether telling the truth pays."""
 
+from jaxmarl.envs.mechanisms import budgeting, distance_games, fair_division
 from jaxmarl.envs.mechanisms.contract_optimum import OptimalContract, optimal_contract
 from jaxmarl.envs.mechanisms.contract_rules import (
     HiddenAction,
@@ -89,11 +90,14 @@ __all__ = [
     "best_linear_contract",
     "best_misreports",
     "best_response",
+    "budgeting",
     "contract_grid",
     "contract_utility",
     "disobedience_gain",
+    "distance_games",
     "expected_score",
     "expected_utilities",
+    "fair_division",
     "first_best",
     "four_efforts",
     "geometric_mean",

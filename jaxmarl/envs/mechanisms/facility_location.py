@@ -1,6 +1,6 @@
 """A facility on a street, placed by a rule that must ask people where they live (Moulin 1980)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax.numpy as jnp
@@ -117,7 +117,7 @@ class FacilityLocation(DirectMechanism[FacilityState, FacilityParams]):
             "geometric_mean": geometric_mean(utilities),
             "gini": gini(utilities),
         }
-        after = state.replace(t=state.t + 1)
+        after = replace(state, t=state.t + 1)
         return after, utilities.astype(jnp.float32), after.t >= 1, info
 
     def observe(self, state: FacilityState, params: FacilityParams) -> Float[Array, "N 1"]:

@@ -136,15 +136,15 @@ class AlternatingOffers(Bargaining[AlternatingOffersParams]):
         """Play of the subgame-perfect equilibrium, where values are known to both; prices are rounded to the other's
         advantage. Of either side; on the host, for `params.discounts`.
         """
-        discounts = np.asarray(params.discounts, float)
-        shares = np.append(deadline_shares(*discounts, self.num_offers), 0.0)
+        buyers, sellers = (float(x) for x in np.asarray(params.discounts))
+        shares = np.append(deadline_shares(buyers, sellers, self.num_offers), 0.0)
 
         def act(own, memory, obs, chance):
             buys, surplus = obs[6] > 0, jnp.maximum(jnp.where(obs[6] > 0, obs[0] - obs[1], obs[1] - obs[0]), 0.0)
             kept = jnp.asarray(shares, jnp.float32)[jnp.round(obs[5] * self.num_offers).astype(jnp.int32)]
             # leaves the other what is not kept, and never costs more than the good is worth
             price = jnp.where(buys, obs[0] - kept * surplus, obs[0] + kept * surplus)
-            discount = jnp.where(buys, discounts[0], discounts[1])
+            discount = jnp.where(buys, buyers, sellers)
             gain = jnp.where(buys, obs[0] - obs[2], obs[2] - obs[0])
             return self._answer(obs, price, gain >= discount * kept * surplus - _SLACK, generous=True), memory
 
@@ -165,10 +165,10 @@ class AlternatingOffers(Bargaining[AlternatingOffersParams]):
         `nash_share` ½. Policies of either side: `boulware`, `linear` and `conceder`, which concede late, evenly and
         early, and `subgame_perfect` with complete information. On the host.
         """
-        discounts = [float(x) for x in np.asarray(params.discounts)]
-        known: dict[str, Any] = {"buyer_share": float(deadline_shares(*discounts, self.num_offers)[0])}
-        if min(discounts) < 1:
-            known["rubinstein_share"] = rubinstein_share(*discounts)
+        first, second = (float(x) for x in np.asarray(params.discounts))
+        known: dict[str, Any] = {"buyer_share": float(deadline_shares(first, second, self.num_offers)[0])}
+        if first * second < 1:
+            known["rubinstein_share"] = rubinstein_share(first, second)
         known["nash_share"] = 0.5
         for name, exponent in (("boulware", 0.2), ("linear", 1.0), ("conceder", 5.0)):
             known[name] = self.conceder(exponent).named(name)

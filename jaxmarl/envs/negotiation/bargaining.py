@@ -44,7 +44,7 @@ def pareto_frontier(payoffs: Num[np.ndarray, "A 2"]) -> Bool[np.ndarray, " A"]:
     payoffs = np.asarray(payoffs, float)
     as_good = (payoffs[:, None] >= payoffs[None]).all(axis=2)
     better = (payoffs[:, None] > payoffs[None]).any(axis=2)
-    return ~(as_good & better).any(axis=0)
+    return np.asarray(~(as_good & better).any(axis=0))
 
 
 def nash_bargain(payoffs: Num[np.ndarray, "A 2"], disagreement: tuple[float, float] = (0.0, 0.0)) -> int:
@@ -82,15 +82,15 @@ def subgame_perfect_outcome(
     """
     _check_discounts(*discounts)
     require_int("num_offers", num_offers, 1)
-    payoffs, discounts = np.asarray(payoffs, float), np.asarray(discounts, float)
+    payoffs, factors = np.asarray(payoffs, float), np.asarray(discounts, float)
     values = np.zeros((num_offers + 1, 2))
     for t in range(num_offers - 1, -1, -1):
         mover, other = t % 2, 1 - t % 2
-        waiting = discounts * values[t + 1]
+        waiting = factors * values[t + 1]
         accepted = payoffs[payoffs[:, other] >= waiting[other] - 1e-9]
         # among equals for oneself, the one that is better for the other
-        order = np.lexsort((accepted[:, other], accepted[:, mover])) if len(accepted) else []
-        best = accepted[order[-1]] if len(order) else waiting
+        order = np.lexsort((accepted[:, other], accepted[:, mover]))
+        best = accepted[order[-1]] if len(accepted) else waiting
         values[t] = best if best[mover] >= waiting[mover] else waiting
     return values[:-1]
 

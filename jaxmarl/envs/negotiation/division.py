@@ -229,7 +229,7 @@ class DealOrNoDeal(Bargaining[DealOrNoDealParams]):
         known |= solve_division(counts, values)._asdict()
         if self.closing == "acceptance":
             payoffs = split_payoffs(counts, values)
-            discounts = tuple(float(x) for x in np.asarray(params.discounts))
+            first, second = np.asarray(params.discounts, float)
             real = payoffs[~np.isnan(payoffs[:, 0])]
-            known["subgame_perfect"] = subgame_perfect_outcome(real, discounts, self.num_offers)[0]
+            known["subgame_perfect"] = subgame_perfect_outcome(real, (first, second), self.num_offers)[0]
         return known

@@ -51,7 +51,7 @@ def division_problems() -> DivisionProblems:
     for count in counts:
         own = grid[grid @ count == TOTAL_VALUE]
         first, second = np.repeat(own, len(own), axis=0), np.tile(own, (len(own), 1))
-        wanted = ((first > 0) | (second > 0)).all(axis=1) & ((first > 0) & (second > 0)).any(axis=1)
+        wanted = np.all((first > 0) | (second > 0), axis=1) & np.any((first > 0) & (second > 0), axis=1)
         tables.append(np.stack([first[wanted], second[wanted]], axis=1))
     sizes = np.array([len(table) for table in tables], np.int32)
     starts = (np.cumsum(sizes) - sizes).astype(np.int32)
@@ -62,7 +62,7 @@ def split_payoffs(counts: Int[np.ndarray, " 3"], values: Float[np.ndarray, "2 3"
     """What both sides get when side 0 takes each bundle, NaN where the table does not have it (on the host)."""
     counts, values, taken = np.asarray(counts), np.asarray(values, float), bundles()
     payoffs = np.stack([taken @ values[0], (counts - taken) @ values[1]], axis=1)
-    return np.where((taken <= counts).all(axis=1)[:, None], payoffs, np.nan)
+    return np.where(np.all(taken <= counts, axis=1)[:, None], payoffs, np.nan)
 
 
 @functools.cache

@@ -110,5 +110,5 @@ class Bargaining(Environment[BargainingState, Params]):
 
 def validate_discounts(discounts: Float[Array, " 2"]) -> None:
     """Raises `ValueError` unless all are in [0, 1]."""
-    discounts = np.asarray(discounts)
-    require(bool(((discounts >= 0) & (discounts <= 1)).all()), "discounts", discounts.tolist(), "in [0, 1]")
+    got = np.asarray(discounts)
+    require(bool(((got >= 0) & (got <= 1)).all()), "discounts", got.tolist(), "in [0, 1]")
