@@ -154,11 +154,21 @@ def uniform_but(**rows):
 
 
 def test_untrained_it_is_bayes_rule_and_identifies_a_simulated_bot(untrained):
-    belief, decision = played(untrained, uniform_but(first=1, second=0), np.tile([0, 1], (8, 1)))
+    belief, decision = played(untrained, uniform_but(first=1, second=0), np.tile([2, 1], (8, 1)))
     assert belief[0] > 0.999
     assert np.exp(decision.forecast)[1] > 0.9
     logits = np.asarray(decision.logits)
     assert np.exp(logits[2]) / np.exp(logits).sum() > 0.95
+
+
+def test_sharpness_is_limited_and_fades_where_the_match_is_lost(untrained):
+    shown = uniform_but(first=1, second=0)
+    won, lost = (played(untrained, shown, np.tile([own, 1], (60, 1)))[1].logits for own in (2, 0))
+    assert 0 < lost[2] < 0.02 * won[2]
+    blunt = replace(untrained, safety=jnp.asarray([0.5, 3.0, 0.5], jnp.float32))
+    decision = played(blunt, shown, np.tile([2, 1], (60, 1)))[1]
+    chance = np.exp(decision.forecast)
+    np.testing.assert_allclose(decision.logits[2], 0.5 * (chance[1] - chance[0]), rtol=1e-3)
 
 
 def test_where_nothing_is_known_the_move_is_uniform(untrained):
@@ -185,7 +195,7 @@ def test_bots_left_out_count_as_uniform_and_are_never_believed(untrained):
     assert mask[len(NAMES) + np.array(numbers)].sum() == 0
     assert mask.sum() == 2 * 33 + NUM_STATISTICS
     params = replace(untrained, mask=jnp.asarray([0, *np.ones(num_predictors(2) - 1)], jnp.float32))
-    throws = np.tile([0, 1], (300, 1))
+    throws = np.tile([2, 1], (300, 1))
     _, decision = played(params, uniform_but(second=0), throws)
     np.testing.assert_allclose(decision.logits, 0, atol=1e-4)  # the one known bot never plays so: it is none
     # a head left out has the best evidence, and would turn the forecast to its logits if it were believed

@@ -19,6 +19,7 @@ from jaxmarl.core.seating import Player
 from jaxmarl.envs.rps import BOTS, RepeatedRPS, split_bots
 from jaxmarl.evaluation.cross_play import play
 from jaxmarl.evaluation.metrics import score_returns
+from jaxmarl.experiments.rrps_record import network
 from jaxmarl.experiments.rrps_record.agent import load_params, mask_of, record_agent
 from jaxmarl.experiments.rrps_record.matches import MatchPlay
 from jaxmarl.experiments.rrps_record.network import RecordParams, init_params
@@ -141,8 +142,8 @@ def ablations(recorded: Path, folder: Path, note: Note = print) -> dict[str, Rec
     full = load_params()
     width, situation = full.embedding.shape[1], full.gate.shape[1]
     bayes = init_params(jax.random.key(0), width, situation)
-    greedy = replace(full, sharpness=jnp.zeros_like(full.sharpness).at[-1].set(np.log(1e4)))
-    variants = {"full": full, "Bayes' rule over clones, untrained": bayes, "best reply to the forecast": greedy}
+    unsafe = replace(full, safety=jnp.asarray(network.NO_SAFETY, jnp.float32))
+    variants = {"full": full, "no safety": unsafe, "Bayes' rule over clones, untrained": bayes}
     fits = {
         "no clones": (mask_of(clones=False), FINAL),
         "no advisers": (mask_of(advisers=False), FINAL),

@@ -9,8 +9,10 @@ Two stages, both shared by all opponents and both functions of the present match
    of its rotations votes with a weight from a small network that sees its fading records, the predictor's learned
    embedding, and the two posteriors through a bottleneck.
 
-The move is drawn from `softmax(sharpness · expected payoff)`: near uniform where nothing is known, and the sharpness is
-learned too. Untrained (`init_params`) this is Bayes' rule over the clones alone.
+The move is drawn from `softmax(sharpness · expected payoff)`: near uniform where nothing is known. The sharpness is
+learned up to a limit, and fades where the match so far is lost: exact best replies to a faint forecast are a pattern
+that an opponent can learn, and no forecast knows how it will. Untrained (`init_params`) this is Bayes' rule over the
+clones alone.
 """
 
 from collections.abc import Sequence
@@ -28,6 +30,8 @@ FADES = (1.0, 0.98, 0.9, 0.7, 0.4)
 FORGET = 0.97
 NUM_FEATURES = 2 * len(FADES) + 4
 NUM_CONTEXTS = 10
+SAFETY = (16.0, 3.0, 0.5)
+NO_SAFETY = (1e9, 0.0, 20.0)
 _LOWEST = -1e9
 
 
@@ -37,6 +41,7 @@ class RecordParams:
 
     Attributes:
         mask: `[P]`, 1 for the predictors in use; the others count as uniform. Not trained.
+        safety: `[3]`, greatest sharpness, slope and offset of the trust in a running score (`decide`). Not trained.
         prior: `[heads]`, log prior of each known bot and of none.
         sharpen, blur: `[K]`, of each head's clone.
         context: `[K, 10, 3]`, logits of each head by the last joint move (0: there was none).
@@ -48,6 +53,7 @@ class RecordParams:
     """
 
     mask: Float[Array, " P"]
+    safety: Float[Array, " 3"]
     prior: Float[Array, " heads"]
     sharpen: Float[Array, " K"]
     blur: Float[Array, " K"]
@@ -105,6 +111,7 @@ def init_params(key: Array, width: int = 16, situation: int = 10, num_bots: int 
     zeros = jnp.zeros
     return RecordParams(
         mask=jnp.ones(num_rows),
+        safety=jnp.asarray(SAFETY, jnp.float32),
         prior=zeros(num_bots + 1),
         sharpen=jnp.ones(num_bots),
         blur=jnp.full(num_bots, -3.0),
@@ -220,7 +227,11 @@ def decide(
     forecast = jax.nn.log_softmax(_affine(jax.nn.softplus, params.power, z) * mixture + votes)
     chance = jnp.exp(forecast)
     payoff = jnp.roll(chance, 1) - jnp.roll(chance, -1)
-    return Decision(forecast, _affine(jnp.exp, params.sharpness, z) * payoff)
+    limit, slope, offset = params.safety
+    # the running score in standard deviations of uniform play
+    trust = jax.nn.sigmoid(slope * (score / jnp.sqrt(2 / 3 * throws + 20.0) + offset))
+    sharpness = jnp.minimum(_affine(jnp.exp, params.sharpness, z), limit)
+    return Decision(forecast, trust * sharpness * payoff)
 
 
 def _affine(link, weights: Float[Array, " Z+1"], z: Float[Array, " Z"]) -> Float[Array, ""]:

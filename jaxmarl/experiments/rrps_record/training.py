@@ -186,19 +186,19 @@ def fit(
     note: Callable[[str], None] = print,
     path: Path | None = None,
 ) -> RecordParams:
-    """Adam on random batches of the examples; the mask stays. The weights are saved to `path` in the end."""
+    """Adam on random batches of the examples; mask and safety stay. The weights are saved to `path` in the end."""
     optimiser = optax.chain(
         optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(config.learning_rate, steps, 0.05))
     )
     weights = jnp.ones(len(params.blur)) if weight is None else jnp.asarray(weight, jnp.float32)
     update = _update(optimiser, config.payoff_weight)
-    state, rng, mask, parts = optimiser.init(params), np.random.default_rng(seed), params.mask, []
+    state, rng, start, parts = optimiser.init(params), np.random.default_rng(seed), params, []
     for step in range(steps):
         rows = rng.choice(len(data.bot), config.batch, replace=False)
         left_out = (rng.random(config.batch) < config.left_out).astype(np.float32)
         batch = Examples(*(x[rows] for x in data))
         params, state, part = update(params, state, batch, left_out, weights)
-        params = replace(params, mask=mask)
+        params = replace(params, mask=start.mask, safety=start.safety)
         parts.append(part)
         if step == 0 or (step + 1) % 50 == 0:
             means = {name: float(np.mean([p[name] for p in parts[-50:]])) for name in part}
