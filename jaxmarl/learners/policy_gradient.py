@@ -19,6 +19,7 @@ from jaxmarl.core.chance import draw, repeat
 from jaxmarl.core.checks import require, require_choice, require_int
 from jaxmarl.core.policy import MaskedObs
 from jaxmarl.core.rollout import Actor, BatchedEnv, RolloutState, Trajectory, rollout, start_rollout
+from jaxmarl.core.sharding import split_batch
 from jaxmarl.learners.actions import BOUNDS, SPREADS, ActionHead
 from jaxmarl.learners.base import Metrics, reward_metrics
 from jaxmarl.learners.networks import Heads
@@ -313,7 +314,7 @@ class ClippedPolicyGradient:
 
         def gradient_step(carry, index):
             params, opt_state = carry
-            batch = jax.tree.map(lambda x: x[index], data)
+            batch = split_batch(jax.tree.map(lambda x: x[index], data))
             (_, metrics), grads = jax.value_and_grad(self._loss, has_aux=True)(params, batch)
             updates, opt_state = optimiser.update(grads, opt_state, params)
             return (optax.apply_updates(params, updates), opt_state), metrics

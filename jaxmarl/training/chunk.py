@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,7 +83,8 @@ def compile_chunk(
     # a state that stays where it is can be given to the compiled call again; metrics are read by every process
     everywhere = None if mesh is None else NamedSharding(mesh, PartitionSpec())
     shardings = (jax.tree.map(lambda leaf: leaf.sharding, state), everywhere)
-    lowered = jax.jit(updates, donate_argnums=0, out_shardings=shardings).lower(state, np.int32(size))
+    with nullcontext() if mesh is None else jax.set_mesh(mesh):
+        lowered = jax.jit(updates, donate_argnums=0, out_shardings=shardings).lower(state, np.int32(size))
     return Chunk(size, compiled=lowered.compile(), compile_seconds=time.perf_counter() - start), state
 
 

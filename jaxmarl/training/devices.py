@@ -1,8 +1,9 @@
 """Where a learner's state lives on many devices: environments spread over one axis of a mesh, seeds over another.
 
-Placement is all there is to it. A learner says nothing about devices: its jitted update, given a state placed by
+Placement is all there is to it. A learner knows no devices: its jitted update, given a state placed by
 `state_shardings`, is partitioned by XLA, and computes the very sums it computes on one device (the statistics of
-advantages, the gradients) over all environments, whatever devices hold them.
+advantages, the gradients) over all environments, whatever devices hold them. It may only hint at what is worth
+splitting (`core.sharding.split_batch`).
 """
 
 from collections.abc import Sequence
@@ -15,9 +16,8 @@ from jaxtyping import PyTree
 
 from jaxmarl.core.checks import require, require_int
 from jaxmarl.core.rollout import RolloutState
+from jaxmarl.core.sharding import DATA, SEED
 from jaxmarl.training.leaves import is_key
-
-SEED, DATA = "seed", "data"
 
 
 def make_mesh(seed: int = 1, data: int | None = None, devices: Sequence[Any] | None = None) -> Mesh:

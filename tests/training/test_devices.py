@@ -224,6 +224,7 @@ def test_a_signal_to_one_process_stops_both_and_the_run_goes_on_alone(tmp_path):
     until = first["updates"] + 4
     resumed = train(small(), tmp_path / "shared", num_updates=until, updates_per_chunk=2, resume=True)
     unbroken = train(small(), tmp_path / "unbroken", num_updates=until, updates_per_chunk=2)
+    # rounding grows with the updates, and how many there are depends on when the signal comes
     near(devices_toy.whole_leaves(unbroken.state), devices_toy.whole_leaves(resumed.state), tolerance=1e-4)
     assert len(rows_of(tmp_path / "shared")) == until
 
