@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-slow lint bench clean
+.PHONY: run test test-slow lint bench docs clean
 
 run: $(VENV)/.installed  ## train the quick preset against the tournament bots, evaluate it, draw the figure
 	$(BIN)/jaxmarl train rrps --preset quick
@@ -27,6 +27,10 @@ bench: $(VENV)/.installed  ## throughput of training; solvers (beside other libr
 	$(BIN)/python scripts/bench/markets.py --quick
 	$(BIN)/python scripts/bench/markov_games.py --sizes 1 1024
 
+docs: $(VENV)/.installed  ## the documentation, strictly: site/index.html
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python >= 3.11 is needed: install it, or say make PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
@@ -42,4 +46,4 @@ $(VENV)/.installed-test: pyproject.toml | $(BIN)/python
 	@touch $@ $(VENV)/.installed
 
 clean:
-	rm -rf $(VENV) $${XDG_CACHE_HOME:-$$HOME/.cache}/jaxmarl build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) site $${XDG_CACHE_HOME:-$$HOME/.cache}/jaxmarl build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
