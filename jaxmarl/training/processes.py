@@ -54,9 +54,9 @@ def by_first(function: Callable[[], T]) -> T:
     # all must give arrays of one size, which only the first knows; bytes, since sums of floats may change a zero's sign
     size = int(multihost_utils.broadcast_one_to_all(np.int32(data.size)))
     sent = multihost_utils.broadcast_one_to_all(np.resize(data, size))
-    result, error = pickle.loads(sent.tobytes())
-    if error is not None:
-        raise error
+    result, failure = pickle.loads(sent.tobytes())
+    if failure is not None:
+        raise failure
     return result
 
 

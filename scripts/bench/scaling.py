@@ -118,7 +118,8 @@ def main() -> None:
     facts = {"axis": args.axis, "cores": cores, "machine": platform.processor() or platform.machine()}
     facts |= {name: getattr(args, name) for name in ("instances", "seeds", "repeats", "updates")}
     args.folder.mkdir(parents=True, exist_ok=True)
-    path, rows = args.folder / f"scaling_{args.axis}.json", []
+    path = args.folder / f"scaling_{args.axis}.json"
+    rows: list[dict[str, Any]] = []
     for processes, devices in LAYOUTS[:2] if args.smoke else LAYOUTS:
         rows = with_efficiency([*rows, measure(args, processes, devices)])
         load = round(os.getloadavg()[0], 1)
