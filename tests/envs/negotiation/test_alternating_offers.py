@@ -34,7 +34,7 @@ def play(env, params, buyer, seller, values):
     return jax.device_get(jax.jit(jax.vmap(episode))(jnp.asarray(values, jnp.float32)))
 
 
-@pytest.mark.parametrize(("offers", "share"), [(1, 1), (3, 0.91), (10, 0.342801)])
+@pytest.mark.parametrize(("offers", "share"), [(3, 0.91), (10, 0.342801)])
 def test_equilibrium_play_agrees_at_once_on_the_share_of_theory(offers, share):
     env, params = make("alternating_offers", num_offers=offers, **FINE)
     known = env.benchmarks(params)
