@@ -218,9 +218,10 @@ class ReturnObservedState:
 class ReturnObserved(Wrapper):
     """Agents also see what they have collected in the episode, and how much of it is over.
 
-    With that, objectives of the whole return, such as its variance, are Markovian. An observation is the one of `env`,
-    flattened, then the return times `scale`, then steps so far / horizon. An agent that sees nothing but zeros has left
-    the game, and sees zeros.
+    With that, objectives of the whole return, such as its variance, are Markovian. The horizon is then part of the game,
+    which ends there: learners must not look beyond it, as they do where a time limit cuts an episode. An observation is
+    the one of `env`, flattened, then the return times `scale`, then steps so far / horizon. An agent that sees nothing
+    but zeros has left the game, and sees zeros.
 
     Attributes:
         env: an environment of fixed horizon whose observations are boxes.
@@ -258,10 +259,11 @@ class ReturnObserved(Wrapper):
 
     def transition(self, state, action, chance, params):
         env_state, reward, terminated, info = self.env.transition(state.env, action, chance, params)
-        return ReturnObservedState(env_state, state.t + 1, state.returns + reward), reward, terminated, info
+        state = ReturnObservedState(env_state, state.t + 1, state.returns + reward)
+        return state, reward, terminated | (state.t >= self.horizon), info
 
     def truncated(self, state, params):
-        return self.env.truncated(state.env, params)
+        return jnp.zeros((), bool)
 
     def observe(self, state, params):
         seen = self.env.observe(state.env, params).reshape(self.num_agents, -1).astype(jnp.float32)

@@ -146,7 +146,6 @@ def ppo_config(task: Task, sizes: Sizes) -> PPOConfig:
         label_weight=0.0,
         value_norm=True,
         value_decay=0.95,
-        death_masking=True,
     )
 
 

@@ -32,6 +32,7 @@ from jaxmarl.experiments.risk_averse_evaluation import CrossTable, evaluate
 RISK_AVERSE = ("psro_rae", "psro_rae_strong", "self_play_risk")
 BASELINES = tuple(name for name in METHODS if name not in RISK_AVERSE)
 PUBLISHED_FACTOR = 7.0
+UTILITY_AVERSION = 0.1
 TITLES = {"trust_dilemma": "Trust dilemma", "overtaking": "Overtaking"}
 HARMS = {"trust_dilemma": "gored", "overtaking": "crashes"}
 KINDS = ("held_out", "populations", "scripted", "itself")
@@ -86,7 +87,9 @@ class Study:
 
 
 def column(seeds: list[dict[str, Any]], method: str, kind: str, name: str) -> np.ndarray:
-    """A statistic of a method, one number a seed."""
+    """A statistic of a method, one number a seed; `utility` is that of the risk-averse."""
+    if name == "utility":
+        return column(seeds, method, kind, "mean") - UTILITY_AVERSION * column(seeds, method, kind, "variance")
     return np.array([row["statistics"][method][kind][name] for row in seeds])
 
 
@@ -101,7 +104,7 @@ def summary(seeds: list[dict[str, Any]], methods: list[str]) -> dict[str, Any]:
     draws = np.random.default_rng(0).integers(len(seeds), size=(4000, len(seeds)))
     table: dict[str, Any] = {}
     for kind in KINDS:
-        names = seeds[0]["statistics"][methods[0]][kind]
+        names = [*seeds[0]["statistics"][methods[0]][kind], "utility"]
         table[kind] = {
             method: {
                 name: {"mean": float(values.mean()), "interval": interval(values, draws), "seeds": values.tolist()}
@@ -146,16 +149,17 @@ def print_tables(record: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=150)
+    console = Console(width=160)
     for task, found in record["tasks"].items():
         seeds = len(found["seeds"])
         for kind in ("held_out", "scripted"):
             title = f"{TITLES[task]}: against {kind.replace('_', '-')} opponents, {seeds} seeds, 95 % intervals"
-            table = Table("method", "mean", "variance", "CVaR 5 %", f"{HARMS[task]} / 1000 episodes", title=title)
+            harm = f"{HARMS[task]} / 1000 episodes"
+            table = Table("method", "mean", "variance", "mean - 0.1 variance", "CVaR 5 %", harm, title=title)
             for name, row in found["table"][kind].items():
                 cells = [
                     f"{row[x]['mean']:.{d}f} [{row[x]['interval'][0]:.{d}f}, {row[x]['interval'][1]:.{d}f}]"
-                    for x, d in (("mean", 2), ("variance", 1), ("cvar", 2), ("harm_rate", 0))
+                    for x, d in (("mean", 2), ("variance", 1), ("utility", 2), ("cvar", 2), ("harm_rate", 0))
                 ]
                 table.add_row(METHODS[name].label, *cells)
             console.print(table)

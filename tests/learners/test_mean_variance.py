@@ -57,6 +57,9 @@ def test_returns_are_seen():
     state = GAME.initial((), ())
     state, *_ = GAME.transition(state, jnp.ones(1, jnp.int32), jnp.float32(0.7), ())
     np.testing.assert_allclose(GAME.observe(state, ()), [[1.0, 0.5 * 3.0, 0.5]], rtol=1e-6)
+    state, _, terminated, _ = GAME.transition(state, jnp.ones(1, jnp.int32), jnp.float32(0.7), ())
+    assert bool(terminated)  # nothing follows, whereas the game itself is cut there
+    assert not bool(GAME.truncated(state, ()))
 
 
 def test_rewards_add_to_mean_less_variance():
