@@ -218,10 +218,10 @@ class ReturnObservedState:
 class ReturnObserved(Wrapper):
     """Agents also see what they have collected in the episode, and how much of it is over.
 
-    With that, objectives of the whole return, such as its variance, are Markovian. The horizon is then part of the game,
-    which ends there: learners must not look beyond it, as they do where a time limit cuts an episode. An observation is
-    the one of `env`, flattened, then the return times `scale`, then steps so far / horizon. An agent that sees nothing
-    but zeros has left the game, and sees zeros.
+    With that, objectives of the whole return, such as its variance, are Markovian. The horizon is then part of the
+    game, which ends there: learners must not look beyond it, as they do where a time limit cuts an episode. An
+    observation is the one of `env`, flattened, then the return times `scale`, then steps so far / horizon. An agent
+    that sees nothing but zeros has left the game, and sees zeros.
 
     Attributes:
         env: an environment of fixed horizon whose observations are boxes.
