@@ -40,7 +40,7 @@ Note = Callable[[str], None]
 
 FINAL = TrainConfig()
 """How the committed weights were trained."""
-SHORT = TrainConfig(calls=(2, 2), steps=(300, 300))
+SHORT = TrainConfig(calls=(1, 2), steps=(200, 300), left_out=0.5)
 """The same, cheaper: of a split or an ablation."""
 
 
@@ -104,19 +104,15 @@ class SplitScore:
 def split_scores(
     split: int, folder: Path, num_matches: int, matches: MatchPlay, config: TrainConfig = SHORT, note: Note = print
 ) -> list[SplitScore]:
-    """Trains without 10 bots and scores on both sets, beside greenberg, iocainebot and an untrained agent.
+    """Trains without 10 bots and scores on both sets, beside greenberg and iocainebot.
 
     The bots left out are neither met in training nor simulated, as clone or as adviser; the two best bots are scored
     by the cross-table that comes with the project.
     """
     seen, unseen = split_bots(split)
-    config = replace(config, without_bots=unseen, left_out=0.5, seed=split)
+    config = replace(config, without_bots=unseen, seed=split)
     trained = train(config, folder / f"split{split}", matches=matches, note=note)
-    bayes = replace(init_params(jax.random.key(0), config.width, config.situation), mask=trained.mask)
-    returns = {
-        "ours": play_matches(trained, folder, num_matches, seed=split, matches=matches, note=note),
-        "Bayes' rule over clones": play_matches(bayes, folder, num_matches, seed=split, matches=matches, note=note),
-    }
+    returns = {"ours": play_matches(trained, folder, num_matches, seed=split, matches=matches, note=note)}
     table = load_cross_table().of(tuple(BOTS))
     for name in ("greenberg", "iocainebot"):
         returns[name] = np.repeat(table.mean[table.names.index(name)][:, None], 2, axis=1)
@@ -139,7 +135,7 @@ def ablations(recorded: Path, folder: Path, note: Note = print) -> dict[str, Rec
     Finished fits that lie in `folder` are not done again.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    full = load_params()
+    full = load_params(recorded / f"round{len(FINAL.steps) - 1}.npz")
     width, situation = full.embedding.shape[1], full.gate.shape[1]
     bayes = init_params(jax.random.key(0), width, situation)
     unsafe = replace(full, safety=jnp.asarray(network.NO_SAFETY, jnp.float32))

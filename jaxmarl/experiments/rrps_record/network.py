@@ -30,7 +30,7 @@ FADES = (1.0, 0.98, 0.9, 0.7, 0.4)
 FORGET = 0.97
 NUM_FEATURES = 2 * len(FADES) + 4
 NUM_CONTEXTS = 10
-SAFETY = (16.0, 3.0, 0.5)
+SAFETY = (8.0, 3.0, 0.5)
 NO_SAFETY = (1e9, 0.0, 20.0)
 _LOWEST = -1e9
 

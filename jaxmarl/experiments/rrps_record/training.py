@@ -46,8 +46,8 @@ class TrainConfig:
     """
 
     without_bots: tuple[str, ...] = ()
-    calls: tuple[int, ...] = (2, 4, 4)
-    steps: tuple[int, ...] = (400, 400, 600)
+    calls: tuple[int, ...] = (2, 3, 4, 4)
+    steps: tuple[int, ...] = (250, 250, 250, 300)
     batch: int = 16
     moments: int = 64
     learning_rate: float = 5e-3
