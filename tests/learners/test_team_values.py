@@ -1,5 +1,6 @@
 """Values of teams: mixers, targets and sequences by their identities, and the games that tell VDN from QMIX."""
 
+import itertools
 from functools import cache
 
 import flax.traverse_util
@@ -7,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.optimize import lsq_linear
 
 from jaxmarl.core import VectorEnv
 from jaxmarl.core.policy import MaskedObs
@@ -85,12 +87,35 @@ def test_sums_settle_for_7_and_monotonic_mixers_find_8():
     np.testing.assert_array_equal(greedy_returns(TwoStepGame(), "monotonic"), 8)
 
 
+def monotone_fits():
+    """Least mean square errors of all payoffs of the climbing game, by the payoff of the greedy joint action.
+
+    For every order of both agents' actions, values that rise in both are non-negative sums of the indicators of up-sets.
+    """
+    payoffs = np.asarray(Climbing().default_params.payoffs, float).reshape(3, 3)
+    steps = [t for t in itertools.product(range(4), repeat=3) if t[0] >= t[1] >= t[2] and t != (3, 3, 3)]
+    indicators = np.array([[column >= t[row] for row in range(3) for column in range(3)] for t in steps], float).T
+    bounds = np.where(indicators.all(axis=0), -np.inf, 0.0), np.inf
+    fits: dict[float, float] = {}
+    for rows, columns in itertools.product(itertools.permutations(range(3)), repeat=2):
+        error = 2 / 9 * lsq_linear(indicators, payoffs[np.ix_(rows, columns)].ravel(), bounds).cost
+        greedy = payoffs[rows[-1], columns[-1]]
+        fits[greedy] = min(error, fits.get(greedy, np.inf))
+    return fits
+
+
+def test_monotone_values_fit_the_climbing_game_best_without_its_top():
+    fits = monotone_fits()
+    found = [fits[payoff] for payoff in (5.0, 6.0, 0.0, 7.0, 11.0)]
+    np.testing.assert_allclose(found, [110.8241, 115.6889, 117.9852, 161.4778, 162.2074], atol=1e-3)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("mixer", ["sum", "monotonic"])
-def test_both_miss_the_top_of_the_climbing_game(mixer):
-    found = greedy_returns(Climbing(), mixer)
-    assert (found < 11).all(), found
-    assert (found >= 5).all(), found
+def test_sums_and_monotonic_mixers_miss_the_top_of_the_climbing_game():
+    """Sums have one best fit; of monotonic ones, 11 is a poor local optimum that a seed may fall into."""
+    np.testing.assert_array_equal(greedy_returns(Climbing(), "sum"), 5)
+    found = greedy_returns(Climbing(), "monotonic")
+    assert np.sum(found == 11) <= 1, found
 
 
 def test_mixers_rise_in_every_value_and_are_sums_with_unit_weights():
