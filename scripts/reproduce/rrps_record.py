@@ -214,7 +214,7 @@ def ablate(args: Args, console: Console) -> None:
         plain = score_returns(returns, num_bootstrap=0).plain
         figures = plain.population_return, plain.within_pop_expl, plain.aggregate_score
         rows[name] = {"figures": figures, "worst": matches.names[plain.worst_opponent]}
-        table.add_row(name, text(figures[0]), text(figures[1]), rows[name]["worst"], text(figures[2]))
+        table.add_row(name, text(figures[0]), text(figures[1]), matches.names[plain.worst_opponent], text(figures[2]))
         write(args, "ablations.json", {"rows": rows}, console)
     console.print(table)
 
@@ -222,7 +222,8 @@ def ablate(args: Args, console: Console) -> None:
 def exploit(args: Args, console: Console) -> None:
     """Lower bounds on the exploitability of the frozen agent."""
     table, rows = Table("learner", "throws", "return against the agent", "s.e."), []
-    params, options = load_params(args.weights), {}
+    params = load_params(args.weights)
+    options: dict[str, Any] = {}
     if args.smoke:
         params = network.narrowed(params, [NAMES.index(name) for name in SMOKE])
         options = {"library": SMOKE, "matches": 8, "lanes": 4}

@@ -104,7 +104,7 @@ def save_params(params: RecordParams, path: Path = CHECKPOINT) -> Path:
     """Writes the weights as a compressed `npz`, a field an array."""
     buffer = BytesIO()
     arrays = {field.name: np.asarray(getattr(params, field.name)) for field in fields(RecordParams)}
-    np.savez_compressed(buffer, **arrays)
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
     return replace_file(path, buffer.getvalue())
 
 

@@ -146,7 +146,7 @@ def _match_loss(params: RecordParams, mask: Float[Array, " P"], match: Examples)
     params = replace(params, mask=jax.lax.stop_gradient(mask))
     before = jnp.concatenate([jnp.full((1, 2), -1), match.moves[:-1].astype(jnp.int32)])
     other = match.moves[:, 1].astype(jnp.int32)
-    clones = network.masked(mask[: len(params.blur)], match.clones.astype(jnp.float32) / SCALE)
+    clones = network.masked(mask[: len(params.blur)], jnp.asarray(match.clones, jnp.float32) / SCALE)
     opinions = network.heads(params, clones, network.context_of(before))
     likelihood = jnp.take_along_axis(opinions, other[:, None, None], axis=2)[..., 0]
     evidence = _evidence(likelihood)[match.times]
@@ -156,7 +156,7 @@ def _match_loss(params: RecordParams, mask: Float[Array, " P"], match: Examples)
     weight = jnp.stack([times if f == 1 else (1 - f**times) / (1 - f) for f in FADES], axis=-1)
     used = mask[:, None]
     hits = used * match.hits.astype(jnp.float32) + (1 - used) * weight[:, :, None, None] / 3
-    predictions = network.masked(mask, match.predictions.astype(jnp.float32) / SCALE)
+    predictions = network.masked(mask, jnp.asarray(match.predictions, jnp.float32) / SCALE)
     record = network.Record(hits, weight, evidence, score)
     decision = jax.vmap(partial(network.decide, params))(record, predictions, opinions[match.times])
 
