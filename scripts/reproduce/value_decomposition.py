@@ -4,10 +4,10 @@
     python scripts/reproduce/value_decomposition.py --smoke
 
 Expected: in the two-step game sums settle for 7 and monotonic mixers find 8 (Rashid et al. 2018); in the climbing game
-11 is missed (the best monotone fit prefers 5, the next 6); in the Coin Game independent learners of their own rewards defect (0 a step), and those of the sum of
-rewards approach the ceiling of 0.3486 a step each. Curves are of greedy play, the mean over seeds and their range. A
-game and learner is a cell; cells that are in `--folder` are not run again. Numbers go to `value_decomposition.json`
-and `.png` there.
+11 is missed (the best monotone fit prefers 5, the next 6); in the Coin Game independent learners of their own rewards
+defect (0 a step), and those of the sum of rewards approach the ceiling of 0.3486 a step each. Curves are of greedy
+play, the mean over seeds and their range. A game and learner is a cell; cells that are in `--folder` are not run again.
+Numbers go to `value_decomposition.json` and `.png` there.
 """
 
 import argparse

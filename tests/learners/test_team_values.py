@@ -90,7 +90,7 @@ def test_sums_settle_for_7_and_monotonic_mixers_find_8():
 def monotone_fits():
     """Least mean square errors of all payoffs of the climbing game, by the payoff of the greedy joint action.
 
-    For every order of both agents' actions, values that rise in both are non-negative sums of the indicators of up-sets.
+    For every order of both agents' actions, values that rise in both are non-negative sums of up-sets' indicators.
     """
     payoffs = np.asarray(Climbing().default_params.payoffs, float).reshape(3, 3)
     steps = [t for t in itertools.product(range(4), repeat=3) if t[0] >= t[1] >= t[2] and t != (3, 3, 3)]
