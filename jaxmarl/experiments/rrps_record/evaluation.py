@@ -130,9 +130,15 @@ def split_scores(
 
 
 def ablations(recorded: Path, folder: Path, note: Note = print) -> dict[str, RecordParams]:
-    """Weights of variants, each fitted to the matches recorded in training (`recorded`) unless it needs none.
+    """Weights of variants: first those that need no training, then some fitted once to the matches of a training run.
 
-    Finished fits that lie in `folder` are not done again.
+    The latter are not met by opponents that react to them, as the agent was in its later rounds; "everything, fitted
+    once" is what to compare them with. Finished fits that lie in `folder` are not done again.
+
+    Args:
+        recorded: folder of the training run.
+        folder: where fits are kept.
+        note: told what is being done.
     """
     folder.mkdir(parents=True, exist_ok=True)
     full = load_params(recorded / f"round{len(FINAL.steps) - 1}.npz")
@@ -141,6 +147,7 @@ def ablations(recorded: Path, folder: Path, note: Note = print) -> dict[str, Rec
     unsafe = replace(full, safety=jnp.asarray(network.NO_SAFETY, jnp.float32))
     variants = {"full": full, "no safety": unsafe, "Bayes' rule over clones, untrained": bayes}
     fits = {
+        "everything, fitted once as those below": (mask_of(), FINAL),
         "no clones": (mask_of(clones=False), FINAL),
         "no advisers": (mask_of(advisers=False), FINAL),
         "no statistics": (mask_of(statistics=False), FINAL),
