@@ -154,13 +154,12 @@ def ablations(recorded: Path, folder: Path, note: Note = print) -> dict[str, Rec
         "clones alone": (mask_of(advisers=False, statistics=False), FINAL),
         "forecast alone (no payoff in the loss)": (mask_of(), replace(FINAL, payoff_weight=0.0)),
     }
-    data = load_recorded(recorded)
     for k, (name, (mask, config)) in enumerate(fits.items()):
         path = folder / f"ablation{k}.npz"
         if not path.exists():
             note(name)
             start = replace(bayes, mask=jnp.asarray(mask))
-            fit(start, data, config, config.steps[-1], seed=k, note=note, path=path)
+            fit(start, load_recorded(recorded), config, config.steps[-1], seed=k, note=note, path=path)
         variants[name] = load_params(path)
     first = recorded / "round0.npz"
     if first.exists():
