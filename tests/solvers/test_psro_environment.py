@@ -11,12 +11,13 @@ import pytest
 from jaxmarl.core.chance import Uniform
 from jaxmarl.core.policy import Policy, categorical
 from jaxmarl.core.seating import Player
+from jaxmarl.envs.dilemmas import IteratedMatrix
 from jaxmarl.envs.rps.repeated import RepeatedRPS, RPSParams
 from jaxmarl.evaluation.cross_play import cross_play
 from jaxmarl.learners.base import Learner
 from jaxmarl.learners.ppo import PPOConfig
 from jaxmarl.solvers.psro import Psro, PsroSettings
-from jaxmarl.solvers.psro.environment import EnvironmentPsro, draw_profiles, newest, ppo_oracle
+from jaxmarl.solvers.psro.environment import EnvironmentPsro, ProfileEnv, draw_profiles, newest, ppo_oracle
 from jaxmarl.solvers.psro.saved import load_state, run_saved
 from jaxmarl.training.errors import RunError
 
@@ -142,6 +143,26 @@ def test_profiles_are_drawn_as_often_as_they_are_played():
 def test_the_newest_strategy_is_the_last_that_is_there():
     population = {"a": jnp.array([[1.0, 0.0], [0.0, 2.0], [0.0, 0.0]]), "b": jnp.array([0.0, 0.0, 0.0])}
     assert newest(population)["a"].tolist() == [0.0, 2.0]
+
+
+def test_the_horizon_ends_the_game_for_who_responds():
+    """Payoffs are returns up to it: a response must not count on what would follow, as after a truncation."""
+    game = IteratedMatrix(num_steps=2)
+    env = ProfileEnv(game, (Player(CONSTANT, jnp.zeros(1, jnp.int32), members=1),), 3)
+    params, key = (game.default_params, (jnp.zeros(1, jnp.int32),)), jax.random.key(0)
+
+    @jax.jit
+    def play():
+        state, ends = env.reset(key, params)[1], []
+        for _ in range(2):
+            _, state, _, *end, _ = env.step(key, state, jnp.zeros((3, 1), jnp.int32), params)
+            ends.append(end)
+        return ends
+
+    for found, over in zip(play(), (False, True), strict=True):
+        terminated, truncated = found
+        assert (terminated == over).all()
+        assert not truncated.any()
 
 
 def test_environments_that_do_not_fit_are_refused():

@@ -154,10 +154,39 @@ def test_a_completely_mixed_equilibrium_of_a_zero_sum_game_is_without_risk():
     assert float(report.total_variance.min()) > 0.1
 
 
-@pytest.mark.parametrize(("gamma", "printed"), [(0.1, 0.29743738), (1.0, 0.05699969)])
-def test_trembles_decide_whether_hunting_the_stag_is_an_equilibrium(gamma, printed):
+def test_without_trembles_every_pure_nash_equilibrium_is_one_for_the_risk_averse():
+    """Nobody can vary, so there is no risk; and no other pure profile is an equilibrium either."""
+    profiles = jnp.asarray(np.indices((3, 2, 3)).reshape(3, -1).T)
+    gammas = jnp.array([0.0, 0.3, 30.0])
+
+    @jax.jit
+    @jax.vmap
+    def judge(payoffs):
+        game = NormalFormGame(payoffs)
+
+        def of(profile):
+            strategies = tuple(jax.nn.one_hot(profile[i], size) for i, size in enumerate((3, 2, 3)))
+            at = [jnp.moveaxis(payoffs[i], i, 0)[(slice(None), *jnp.delete(profile, i))] for i in range(3)]
+            gain = jnp.stack([rows.max() - rows[profile[i]] for i, rows in enumerate(at)])
+            report = jax.vmap(lambda gamma: risk_report(game, strategies, risk_aversion=gamma, tremble=0.0))(gammas)
+            return gain, report.gap, report.variance
+
+        return jax.vmap(of)(profiles)
+
+    payoffs = np.random.default_rng(0).uniform(-1, 1, (16, 3, 3, 2, 3)).astype(np.float32)
+    gain, gap, variance = judge(payoffs)
+    nash = np.asarray(gain).max(-1) == 0
+    assert 5 < nash.sum() < nash.size / 2
+    np.testing.assert_allclose(np.asarray(gap)[nash], 0, atol=1e-6)
+    assert (np.asarray(gap).max(-1)[~nash] > 1e-6).all()
+    np.testing.assert_allclose(variance, 0, atol=1e-10)
+
+
+@pytest.mark.parametrize(("gamma", "least", "printed"), [(0.1, 0.85128131, 0.29743738), (1.0, 0.97150016, 0.05699969)])
+def test_trembles_decide_whether_hunting_the_stag_is_an_equilibrium(gamma, least, printed):
     """The stag is hunted with probability q = 1 - tremble / 2, and stays best while `4q - 3 >= 32 gamma q (1 - q)`."""
     q = np.roots([32 * gamma, 4 - 32 * gamma, -3]).max()
+    assert q == pytest.approx(least, abs=2e-7)
     threshold = 2 * (1 - q)
     assert threshold == pytest.approx(printed, abs=3e-7)
     with jax.enable_x64(True):

@@ -89,8 +89,8 @@ def large_batch():
 
 
 def test_a_hundred_steps_suffice_in_float32(large_batch):
-    assert float(large_batch.certificate.max()) < 2e-5
-    assert float(jnp.median(large_batch.certificate)) < 2e-7
+    assert float(large_batch.certificate.max()) < 1.4e-6
+    assert float(jnp.median(large_batch.certificate)) <= 4e-8
 
 
 def test_the_best_response_gets_safer_with_risk_aversion():

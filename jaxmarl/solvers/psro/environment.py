@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from jaxmarl.core.checks import require, require_int
 from jaxmarl.core.environment import AnyEnvironment
-from jaxmarl.core.population import PopulationEnv
+from jaxmarl.core.population import PopulationEnv, PopulationState
 from jaxmarl.core.rollout import BatchedEnv
 from jaxmarl.core.seating import Player, Seating
 from jaxmarl.core.vector import VectorEnv
@@ -63,6 +63,11 @@ class ProfileEnv(PopulationEnv):
     def labels(self) -> Int[Array, " num_envs"]:
         """Zeros."""
         return jnp.zeros(self.num_envs, jnp.int32)
+
+    def step(self, key: Array, state: PopulationState, action: Array, params: PyTree):
+        """As of a `PopulationEnv`, but the horizon ends the game: payoffs are returns up to it, nothing follows."""
+        obs, state, reward, terminated, truncated, info = super().step(key, state, action, params)
+        return obs, state, reward, terminated | truncated, jnp.zeros_like(truncated), info
 
 
 def ppo_oracle(config: PPOConfig) -> Oracle:
