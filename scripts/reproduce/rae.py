@@ -15,8 +15,8 @@ seeds are finished one after the other. The numbers go to `rae.json` and `rae.pn
 """
 
 import argparse
+import io
 import json
-import pickle
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -24,6 +24,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxmarl.core.files import replace_file
 from jaxmarl.experiments.risk_averse import METHODS, TASKS, Method, Sizes, Task, Trained, make_task, trainer
@@ -38,22 +39,31 @@ HARMS = {"trust_dilemma": "gored", "overtaking": "crashes"}
 KINDS = ("held_out", "populations", "scripted", "itself")
 
 
-def load(path: Path, make: Any) -> Any:
-    """What is in the file, or what `make` returns, which is then written there."""
-    if path.exists():
-        return pickle.loads(path.read_bytes())
-    made = make()
+def write_run(path: Path, population: Any, weights: np.ndarray, record: dict[str, Any]) -> None:
+    """Parameters of the strategies, their weights, and what else is known of a run."""
+    arrays = {f"population/{name}": leaf for name, leaf in flatten_dict(population, sep="/").items()}
+    content = io.BytesIO()
+    np.savez(content, allow_pickle=False, weights=weights, record=np.asarray(json.dumps(record)), **arrays)
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, pickle.dumps(made))
-    return made
+    replace_file(path, content.getvalue())
 
 
-def train_one(train: Any, key: Any) -> tuple[Any, np.ndarray, dict[str, Any], float]:
-    """A run of a method, on the host, and the CPU seconds it took."""
+def read_run(path: Path) -> tuple[Any, np.ndarray, dict[str, Any]]:
+    """What `write_run` wrote."""
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name.removeprefix("population/"): file[name] for name in file.files if "/" in name}
+        return unflatten_dict(arrays, sep="/"), file["weights"], json.loads(str(file["record"]))
+
+
+def train_one(train: Any, key: Any, path: Path) -> None:
+    """A run of a method, and the CPU seconds it took, into a file; nothing if it is there."""
+    if path.exists():
+        return
     start = time.process_time()
     trained: Trained = train(key)
     population = jax.tree.map(np.asarray, trained.population)
-    return population, trained.weights, trained.certificates, time.process_time() - start
+    record = {"certificates": trained.certificates, "seconds": time.process_time() - start}
+    write_run(path, population, np.asarray(trained.weights), record)
 
 
 class Study:
@@ -71,13 +81,16 @@ class Study:
         trained, runs = {}, {}
         for i, (name, train) in enumerate(self.trainers.items()):
             key = jax.random.fold_in(base, i)
-            path = self.folder / f"{name}_{seed}.pickle"
-            population, weights, certificates, seconds = load(path, lambda t=train, k=key: train_one(t, k))
-            trained[name] = Trained(population, weights, certificates)
-            runs[name] = {"weights": weights.tolist(), "seconds": seconds, **certificates}
-            print(f"{self.task.name}, seed {seed}: {name}, {seconds:.0f} s of CPU", flush=True)
-        found = load(self.folder / f"statistics_{seed}.pickle", lambda: self._evaluate(trained, base))
-        return {"seed": seed, "runs": runs, "statistics": found}
+            path = self.folder / f"{name}_{seed}.npz"
+            train_one(train, key, path)
+            population, weights, record = read_run(path)
+            trained[name] = Trained(population, weights, record["certificates"])
+            runs[name] = {"weights": weights.tolist(), "seconds": record["seconds"], **record["certificates"]}
+            print(f"{self.task.name}, seed {seed}: {name}, {record['seconds']:.0f} s of CPU", flush=True)
+        path = self.folder / f"statistics_{seed}.json"
+        if not path.exists():
+            replace_file(path, json.dumps(self._evaluate(trained, base)).encode())
+        return {"seed": seed, "runs": runs, "statistics": json.loads(path.read_text())}
 
     def _evaluate(self, trained: dict[str, Trained], key: Any) -> dict[str, Any]:
         members = sum(len(each.weights) for each in trained.values())
