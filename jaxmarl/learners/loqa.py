@@ -25,7 +25,7 @@ from jaxmarl.core.spaces import Discrete
 from jaxmarl.core.vector import VectorEnv
 from jaxmarl.learners.base import Learner, Metrics
 from jaxmarl.learners.networks import GRU
-from jaxmarl.learners.opponent_shaping import differentiable_action_values, opponent_log_prob
+from jaxmarl.learners.opponent_shaping import differentiable_action_values, discounted_sums, opponent_log_prob
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ class LOQAConfig:
         discount: γ.
         temperature: τ.
         trace: λ of the differentiable return.
+        return_trace: λ of the opponent's returns in it; below 1 its critic takes the place of later rewards.
+        advantage_trace: λ of one's own advantages.
         shaping_weight: of the term that shapes the opponent.
         entropy_weight: β.
         exploration: probability of a random action, of both players, while learning: rare states stay visited, and
@@ -67,6 +69,8 @@ class LOQAConfig:
     discount: float = 0.96
     temperature: float = 1.0
     trace: float = 0.9
+    return_trace: float = 1.0
+    advantage_trace: float = 0.0
     shaping_weight: float = 1.0
     entropy_weight: float = 0.05
     exploration: float = 0.0
@@ -88,7 +92,7 @@ class LOQAConfig:
             )
         for name in ("actor_rate", "critic_rate", "temperature", "max_grad_norm"):
             require(getattr(self, name) > 0, name, getattr(self, name), "positive")
-        for name in ("discount", "trace", "target_decay"):
+        for name in ("discount", "trace", "return_trace", "advantage_trace", "target_decay"):
             require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "in [0, 1]")
         require(0 <= self.exploration < 1, "exploration", self.exploration, "in [0, 1)")
         for name in ("shaping_weight", "entropy_weight"):
@@ -365,12 +369,14 @@ class _LOQA:
         policy = jax.lax.stop_gradient(jnp.exp(log_pi))
         own, other = episodes.reward[..., 0], episodes.reward[..., 1]
         value = jax.lax.stop_gradient(jnp.sum(policy * q, axis=-1))
-        advantage = own + gamma * value[1:] - value[:-1]
+        advantage = discounted_sums(own + gamma * value[1:] - value[:-1], gamma * config.advantage_trace)
         # a constant error of the critic would be an incentive to lower, or raise, everything the opponent gets
         advantage = advantage - jnp.mean(advantage)
 
         expected = jnp.sum(jax.nn.softmax(episodes.opponent_logits) * opponent_q, axis=-1)
-        worth = differentiable_action_values(log_prob, other, expected[:-1], gamma, config.trace, expected[-1])
+        worth = differentiable_action_values(
+            log_prob, other, expected[:-1], gamma, config.trace, expected[-1], config.return_trace
+        )
         shaped = opponent_log_prob(opponent_q[:-1], episodes.action[..., 1], worth, config.temperature)
         entropy = -jnp.mean(jnp.sum(jnp.exp(log_pi[:-1]) * log_pi[:-1], axis=-1))
         policy_loss, shaping_loss = -jnp.mean(log_prob * advantage), -jnp.mean(shaped * advantage)

@@ -16,10 +16,11 @@ def differentiable_action_values(
     discount: float,
     trace: float,
     final_value: Float[Array, "*batch"] | float = 0.0,
+    return_trace: float = 1.0,
 ) -> Float[Array, "T *batch"]:
     """What the opponent's action at each step turned out to be worth to it, differentiable in one's later actions.
 
-    The value is `r_t + γ R_{t+1}`, with `R` the discounted rewards from then on; the gradient is
+    The value is `r_t + γ R_{t+1}`, with `R` the return from then on; the gradient is
     `γ Σ_{k>t} (γλ)^(k-t-1) (R_k - V_k) ∇ log π(a_k)`, by loaded DiCE (Farquhar et al. 2019).
 
     Args:
@@ -30,14 +31,16 @@ def differentiable_action_values(
         trace: λ.
         final_value: what follows the last step. Where V goes on beyond a time limit, R has to: a return that stops
             there is so far from the values of other actions that their softmax has no gradient left.
+        return_trace: λ of the returns R: 1 for sums of discounted rewards (as in the paper), 0 for `r_t + γ V_{t+1}`.
     """
     final = jnp.broadcast_to(jnp.asarray(final_value, reward.dtype), reward.shape[1:])[None]
-    remaining = jnp.asarray(discount, reward.dtype) ** jnp.arange(len(reward), 0, -1)
-    returns = discounted_sums(reward, discount) + remaining.reshape(-1, *[1] * (reward.ndim - 1)) * final
+    value = jax.lax.stop_gradient(value)
+    surprise = reward + discount * jnp.concatenate([value[1:], final]) - value
+    surplus = jax.lax.stop_gradient(discounted_sums(surprise, discount * return_trace))
+    returns = value + surplus
     total = jnp.cumsum(log_prob, axis=0)
     before = total - log_prob
     score = magic_box(total) - magic_box(before)  # 0, with the gradient of log_prob
-    surplus = jax.lax.stop_gradient(returns - value)
     loaded = returns + discounted_sums(surplus * score, discount * trace)
     return reward + discount * jnp.concatenate([loaded[1:], final])
 
