@@ -5,6 +5,7 @@
     python scripts/reproduce/rrps_record.py --splits 5 --matches 20     # trained without 10 bots, scored on them
     python scripts/reproduce/rrps_record.py --ablate --matches 20       # needs the folder of --train
     python scripts/reproduce/rrps_record.py --exploiters                # learners trained against the frozen agent
+    python scripts/reproduce/rrps_record.py --curves                    # of the training that lies in the folder
     python scripts/reproduce/rrps_record.py --smoke
 
 Half of the matches are in each seat, the agent's memory starts anew every match, it plays the stochastic policy that
@@ -34,7 +35,7 @@ from jaxmarl.experiments.rrps_record import evaluation, network
 from jaxmarl.experiments.rrps_record.agent import CHECKPOINT, load_params, save_params
 from jaxmarl.experiments.rrps_record.matches import MatchPlay
 from jaxmarl.experiments.rrps_record.predictors import NAMES
-from jaxmarl.experiments.rrps_record.training import train
+from jaxmarl.experiments.rrps_record.training import train, training_curve
 from jaxmarl.experiments.rrps_table import load_cross_table
 
 PUBLISHED = {
@@ -69,6 +70,8 @@ class Args:
     """Score variants of the agent."""
     exploiters: bool = False
     """Train learners against the frozen agent."""
+    curves: bool = False
+    """Draw the course of the training in the folder."""
     smoke: bool = False
     """Five bots, short matches: that it runs, not what it finds."""
 
@@ -234,11 +237,54 @@ def exploit(args: Args, console: Console) -> None:
     console.print(table)
 
 
+def curves(args: Args, console: Console) -> None:
+    """How training went: what was earned while it recorded matches, and the losses of the fits between."""
+    from jaxmarl.viz import style
+
+    rounds = training_curve(args.folder / "training")
+    figure = style.new_figure(9.6, 3.6)
+    left, right = figure.subplots(1, 2)
+    throws = [each.throws / 1e6 for each in rounds]
+    table = Table(
+        "round", "throws so far", "PopulationReturn", "s.e.", "worst bot", "cross-entropy", "payoff of a throw"
+    )
+    points = []
+    for k, each in enumerate(rounds):
+        mean, error = float(each.returns.mean()), mean_and_error(each.returns)[1]
+        points.append((mean, float(np.sqrt((error**2).sum()) / len(error)), float(each.returns.mean(axis=1).min())))
+        ends = [np.mean(each.losses[name][-50:]) for name in ("cross_entropy", "payoff")]
+        table.add_row(str(k), f"{each.throws:,}", *(f"{x:.1f}" for x in points[-1]), *(f"{x:.3f}" for x in ends))
+    console.print(table)
+    means, errors, worst = map(np.array, zip(*points, strict=True))
+    left.errorbar(throws, means, 1.96 * errors, color=style.GAIN, marker="o", label="mean of all bots")
+    left.plot(throws, worst, color=style.LOSS, marker="s", label="worst bot")
+    left.axhline(
+        PUBLISHED["greenberg, best bot"][0], color=style.FAINT, linestyle="--", label="greenberg, the best bot"
+    )
+    left.set_xlabel("million throws, this round's included", fontsize=style.BODY, color=style.INK)
+    style.panel_title(left, "Return of the matches recorded in each round")
+    start = 0
+    for each in rounds:
+        payoff = np.convolve(each.losses["payoff"], np.ones(20) / 20, "valid")
+        right.plot(start + 20 + np.arange(len(payoff)), payoff, color=style.ACCENT)
+        start += len(each.losses["payoff"])
+        right.axvline(start, color=style.FAINT, linewidth=0.8)
+    right.set_xlabel("gradient step (lines: matches recorded anew)", fontsize=style.BODY, color=style.INK)
+    style.panel_title(right, "Expected payoff of a throw while fitting, mean of 20 steps")
+    left.legend(fontsize=style.BODY, frameon=False)
+    for axes in (left, right):
+        style.quiet_axes(axes, grid="y")
+    found = [{"throws": each.throws, "points": point} for each, point in zip(rounds, points, strict=True)]
+    write(args, "training.json", {"rows": found}, console)
+    console.print(f"wrote {style.write_figure(figure, args.folder / 'rrps_training.png')}")
+
+
 def main(args: Args) -> int:
     """Does what is asked for."""
     console = Console()
     console.width = max(console.width, 120)
-    todo = [job for job, wanted in ((ablate, args.ablate), (exploit, args.exploiters)) if wanted]
+    jobs = ((ablate, args.ablate), (exploit, args.exploiters), (curves, args.curves))
+    todo = [job for job, wanted in jobs if wanted]
     if args.splits:
         todo.append(splits)
     for job in todo or [evaluate]:

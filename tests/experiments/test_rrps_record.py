@@ -116,17 +116,22 @@ def test_acting_and_training_agree(committed, matches):
 
 
 @pytest.mark.slow
-def test_fitting_lowers_the_loss(matches):
+def test_fitting_lowers_the_loss(matches, tmp_path):
     config = training.TrainConfig(batch=len(LIBRARY), moments=8, learning_rate=3e-2, left_out=0.0)
     first = Matches(*(x[:, :1] for x in matches))
     data = training.examples(first, range(len(LIBRARY)), 8, seed=0, num_bots=len(LIBRARY))
     start = network.init_params(jax.random.key(1), 8, 4, len(LIBRARY))
     notes = []
-    after = training.fit(start, data, config, 50, seed=0, note=notes.append)
+    after = training.fit(start, data, config, 50, seed=0, note=notes.append, path=tmp_path / "round0.npz")
     entropies = [float(re.search(r"cross_entropy ([\d.]+)", text)[1]) for text in notes]
     assert len(entropies) == 2
     assert entropies[1] < entropies[0] - 0.02, notes  # the mean of 50 steps against the first
     np.testing.assert_array_equal(after.mask, start.mask)
+    np.savez(tmp_path / "round0_call0.npz", **data._asdict())
+    (found,) = training.training_curve(tmp_path)
+    assert found.throws == len(LIBRARY) * THROWS
+    np.testing.assert_array_equal(found.returns, first.returns)
+    assert np.mean(found.losses["cross_entropy"]) == pytest.approx(entropies[1], abs=2e-4)
 
 
 @jax.jit
@@ -204,6 +209,11 @@ def test_bots_left_out_count_as_uniform_and_are_never_believed(untrained):
     params = replace(params, context=params.context.at[0, 0, 1].set(5.0))
     _, decision = played(params, uniform_but(second=0), throws)
     np.testing.assert_allclose(decision.logits, 0, atol=1e-4)
+
+
+def test_a_folder_without_training_has_no_curve(tmp_path):
+    with pytest.raises(ValueError, match="finished training run"):
+        training.training_curve(tmp_path)
 
 
 def test_weights_are_saved_as_they_are(tmp_path):

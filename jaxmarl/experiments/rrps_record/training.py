@@ -7,6 +7,7 @@ matches they are is used there, and to leave the opponent's own clone and advise
 also learn to do without. The agent never sees it.
 """
 
+import json
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ import optax
 from jaxtyping import Array, Float, Int, Int8, PyTree, UInt8
 
 from jaxmarl.core.checks import require, require_int
+from jaxmarl.core.files import replace_file
 from jaxmarl.experiments.rrps_record import network
 from jaxmarl.experiments.rrps_record.agent import load_params, mask_of, save_params
 from jaxmarl.experiments.rrps_record.matches import SCALE, Matches, MatchPlay
@@ -186,7 +188,10 @@ def fit(
     note: Callable[[str], None] = print,
     path: Path | None = None,
 ) -> RecordParams:
-    """Adam on random batches of the examples; mask and safety stay. The weights are saved to `path` in the end."""
+    """Adam on random batches of the examples; mask and safety stay.
+
+    The weights are saved to `path` in the end, and next to it as JSON the losses of every step.
+    """
     optimiser = optax.chain(
         optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(config.learning_rate, steps, 0.05))
     )
@@ -204,6 +209,8 @@ def fit(
             means = {name: float(np.mean([p[name] for p in parts[-50:]])) for name in part}
             note(f"step {step + 1}: " + "  ".join(f"{name} {value:.4f}" for name, value in means.items()))
     if path is not None:
+        curve = {name: [round(float(part[name]), 5) for part in parts] for name in parts[0]}
+        replace_file(path.with_suffix(".json"), json.dumps(curve).encode())
         save_params(params, path)
     return params
 
@@ -248,6 +255,39 @@ def load_recorded(folder: Path) -> Examples:
     paths = sorted(folder.glob("round*_call*.npz"))
     require(len(paths) > 0, "folder", str(folder), "the folder of a training run")
     return _joined([_load(path) for path in paths])
+
+
+@dataclass(frozen=True)
+class RoundCurve:
+    """What a training run looked like in one round.
+
+    Attributes:
+        throws: played so far, those of this round's matches included.
+        returns: `[num_bots, M]`, of the matches recorded in this round, before its fit.
+        losses: `[steps]` each: cross-entropy of the forecast, expected payoff of a throw, loss of the opponent's head.
+    """
+
+    throws: int
+    returns: Float[np.ndarray, "num_bots M"]
+    losses: dict[str, list[float]]
+
+
+def training_curve(folder: Path) -> list[RoundCurve]:
+    """The rounds of a finished run of `train`, read from its folder.
+
+    Raises:
+        ValueError: there are none.
+    """
+    rounds: list[RoundCurve] = []
+    while (path := folder / f"round{len(rounds)}.json").exists():
+        calls = [_load(call) for call in sorted(folder.glob(f"{path.stem}_call*.npz"))]
+        bots, moves = (np.concatenate([getattr(call, name) for call in calls]) for name in ("bot", "moves"))
+        won = ((moves[..., 0].astype(int) - moves[..., 1] + 1) % 3 - 1).sum(axis=1)
+        before = rounds[-1].throws if rounds else 0
+        returns = np.stack([won[bots == bot] for bot in np.unique(bots)]).astype(float)
+        rounds.append(RoundCurve(before + moves[..., 0].size, returns, json.loads(path.read_text())))
+    require(len(rounds) > 0, "folder", str(folder), "the folder of a finished training run")
+    return rounds
 
 
 def _load(path: Path) -> Examples:
