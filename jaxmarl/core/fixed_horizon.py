@@ -42,13 +42,8 @@ class FixedHorizon(Wrapper):
     def horizon(self):
         return self.steps
 
-    @property
-    def reset_chance(self):
-        return self.env.reset_chance
-
-    @property
-    def step_chance(self):
-        return self.env.step_chance
+    def inner_state(self, state):
+        return state.env
 
     def benchmarks(self, params):
         return {}
@@ -69,5 +64,5 @@ class FixedHorizon(Wrapper):
         seen = self.env.observe(state.env, params)
         return jnp.where(state.over, jnp.zeros_like(seen), seen)
 
-    def action_mask(self, state, params):
-        return self.env.action_mask(state.env, params)
+    def truncated(self, state, params):
+        return jnp.zeros((), bool)

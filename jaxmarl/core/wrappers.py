@@ -29,12 +29,24 @@ def where_done(done: Bool[Array, "..."], fresh: PyTree, current: PyTree) -> PyTr
 
 @dataclass(frozen=True)
 class Wrapper(Environment):
-    """Passes everything on to `env`; the base of wrappers."""
+    """Passes everything on to `env`; the base of wrappers, which override what they change.
+
+    A wrapper whose state or params hold more than the environment's own says where those are, by `inner_state` and
+    `inner_params`.
+    """
 
     env: AnyEnvironment
 
     def __post_init__(self):
         require(isinstance(self.env, Environment), "env", self.env, "an Environment")
+
+    def inner_state(self, state: Any) -> Any:
+        """State of `env` within the wrapper's."""
+        return state
+
+    def inner_params(self, params: Any) -> Any:
+        """Params of `env` within the wrapper's."""
+        return params
 
     @property
     def num_agents(self) -> int:
@@ -57,20 +69,47 @@ class Wrapper(Environment):
         return self.env.deterministic
 
     @property
+    def horizon(self) -> int | None:
+        return self.env.horizon
+
+    @property
     def default_params(self) -> Any:
         return self.env.default_params
 
+    @property
+    def reset_chance(self):
+        return self.env.reset_chance
+
+    @property
+    def step_chance(self):
+        return self.env.step_chance
+
     def observation_space(self, params):
-        return self.env.observation_space(params)
+        return self.env.observation_space(self.inner_params(params))
 
     def action_space(self, params):
-        return self.env.action_space(params)
+        return self.env.action_space(self.inner_params(params))
 
     def benchmarks(self, params):
         return self.env.benchmarks(params)
 
     def validate(self, params):
-        self.env.validate(params)
+        self.env.validate(self.inner_params(params))
+
+    def initial(self, chance, params):
+        return self.env.initial(chance, params)
+
+    def transition(self, state, action, chance, params):
+        return self.env.transition(state, action, chance, params)
+
+    def truncated(self, state, params):
+        return self.env.truncated(self.inner_state(state), self.inner_params(params))
+
+    def observe(self, state, params):
+        return self.env.observe(self.inner_state(state), self.inner_params(params))
+
+    def action_mask(self, state, params):
+        return self.env.action_mask(self.inner_state(state), self.inner_params(params))
 
 
 @struct.dataclass
@@ -112,6 +151,11 @@ class AutoReset(Wrapper):
         require_choice("mode", self.mode, ("fresh", "pooled", "fixed"))
         require_int("pool_size", self.pool_size, 1)
 
+    horizon = None
+
+    def inner_state(self, state):
+        return state.env
+
     @property
     def _num_starts(self) -> int:
         return {"fresh": 0, "pooled": self.pool_size, "fixed": 1}[self.mode]
@@ -147,12 +191,6 @@ class AutoReset(Wrapper):
     def truncated(self, state, params):
         return state.truncated
 
-    def observe(self, state, params):
-        return self.env.observe(state.env, params)
-
-    def action_mask(self, state, params):
-        return self.env.action_mask(state.env, params)
-
 
 @dataclass(frozen=True)
 class Shielded(Wrapper):
@@ -169,35 +207,14 @@ class Shielded(Wrapper):
     shield: Callable[[Any, Any], Bool[Array, "N A"]]
 
     @property
-    def horizon(self):
-        return self.env.horizon
-
-    @property
     def differentiable_params(self):
         return self.env.differentiable_params
-
-    @property
-    def reset_chance(self):
-        return self.env.reset_chance
-
-    @property
-    def step_chance(self):
-        return self.env.step_chance
-
-    def initial(self, chance, params):
-        return self.env.initial(chance, params)
 
     def transition(self, state, action, chance, params):
         mask = self.action_mask(state, params)
         allowed = jnp.take_along_axis(mask, action[:, None], axis=1)[:, 0]
         lowest = jnp.argmax(mask, axis=1).astype(action.dtype)
         return self.env.transition(state, jnp.where(allowed, action, lowest), chance, params)
-
-    def truncated(self, state, params):
-        return self.env.truncated(state, params)
-
-    def observe(self, state, params):
-        return self.env.observe(state, params)
 
     def action_mask(self, state, params):
         legal = self.env.action_mask(state, params)
@@ -234,17 +251,8 @@ class ReturnObserved(Wrapper):
         super().__post_init__()
         require(self.env.horizon is not None, "env", "horizon None", "an environment of fixed horizon")
 
-    @property
-    def horizon(self):
-        return self.env.horizon
-
-    @property
-    def reset_chance(self):
-        return self.env.reset_chance
-
-    @property
-    def step_chance(self):
-        return self.env.step_chance
+    def inner_state(self, state):
+        return state.env
 
     def observation_space(self, params):
         shape = self.env.observation_space(params).shape
@@ -271,9 +279,6 @@ class ReturnObserved(Wrapper):
         more = jnp.stack([self.scale * state.returns, over.astype(jnp.float32)], axis=1)
         present = jnp.any(seen != 0, axis=1, keepdims=True)
         return jnp.concatenate([seen, jnp.where(present, more, 0.0)], axis=1)
-
-    def action_mask(self, state, params):
-        return self.env.action_mask(state.env, params)
 
 
 @struct.dataclass
@@ -317,9 +322,11 @@ class AgainstPolicies(Wrapper):
     def agent_names(self) -> tuple[str, ...]:
         return (self.env.agent_names[self.seat],)
 
-    @property
-    def horizon(self):
-        return self.env.horizon
+    def inner_state(self, state):
+        return state.env
+
+    def inner_params(self, params):
+        return params[0]
 
     @property
     def default_params(self):
@@ -337,17 +344,8 @@ class AgainstPolicies(Wrapper):
     def _other_seats(self) -> list[int]:
         return [i for i in range(self.env.num_agents) if i != self.seat]
 
-    def observation_space(self, params):
-        return self.env.observation_space(params[0])
-
-    def action_space(self, params):
-        return self.env.action_space(params[0])
-
     def benchmarks(self, params):
         return {}
-
-    def validate(self, params):
-        self.env.validate(params[0])
 
     def initial(self, chance, params):
         memories = tuple(policy.init(drawn) for policy, drawn in zip(self.policies, chance[1], strict=True))
@@ -371,11 +369,8 @@ class AgainstPolicies(Wrapper):
         env_state, reward, terminated, info = self.env.transition(state.env, jnp.stack(actions), chance[0], env_params)
         return AgainstState(env_state, tuple(memories)), reward[self.seat, None], terminated, info
 
-    def truncated(self, state, params):
-        return self.env.truncated(state.env, params[0])
-
     def observe(self, state, params):
-        return self.env.observe(state.env, params[0])[self.seat, None]
+        return super().observe(state, params)[self.seat, None]
 
     def action_mask(self, state, params):
-        return self.env.action_mask(state.env, params[0])[self.seat, None]
+        return super().action_mask(state, params)[self.seat, None]

@@ -138,7 +138,7 @@ def ppo_config(task: Task, sizes: Sizes) -> PPOConfig:
     return PPOConfig(
         hidden=sizes.hidden,
         recurrent=False,
-        chunk_length=task.game.horizon,
+        chunk_length=task.game.horizon or 1,
         epochs=4,
         minibatches=4,
         learning_rate=2e-3,
@@ -227,30 +227,9 @@ class Opposed(Wrapper):
     zero_sum = True
     symmetric = False
 
-    @property
-    def horizon(self):
-        return self.env.horizon
-
-    @property
-    def reset_chance(self):
-        return self.env.reset_chance
-
-    @property
-    def step_chance(self):
-        return self.env.step_chance
-
-    def initial(self, chance, params):
-        return self.env.initial(chance, params)
-
     def transition(self, state, action, chance, params):
         state, reward, terminated, info = self.env.transition(state, action, chance, params)
         return state, jnp.stack([reward[0], -reward[0]]), terminated, info
-
-    def truncated(self, state, params):
-        return self.env.truncated(state, params)
-
-    def observe(self, state, params):
-        return self.env.observe(state, params)
 
 
 def _adversarial(task: Task, method: Method, sizes: Sizes) -> Callable[[Array], Trained]:
