@@ -1,4 +1,4 @@
-"""The command line: `jaxmarl envs | train | evaluate | solve | play`."""
+"""The command line: `jaxmarl envs | train | evaluate | solve | play | psro | bench`."""
 
 import inspect
 import os
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxmarl.cli_auctions import solve_auction
+from jaxmarl.cli_bench import bench
 from jaxmarl.cli_play import play
 from jaxmarl.cli_psro import psro
 from jaxmarl.core.checks import require_choice
@@ -300,6 +301,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "solve": solve,
     "play": play,
     "psro": psro,
+    "bench": bench,
 }
 
 

@@ -5,6 +5,7 @@ import sys
 import textwrap
 
 FORBIDDEN = (
+    "jaxmarl.bench",
     "optax",
     "orbax",
     "distrax",

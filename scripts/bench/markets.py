@@ -13,46 +13,32 @@ jaxlob==0.19`, or name the folder of its unpacked source.
 import argparse
 import importlib
 import importlib.util
-import json
-import os
 import sys
-import time
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from jaxmarl.bench.harness import compiled, parser, start, timed, write
 
 FAMILIES = ("markets", "liquidity")
 PYTHON_BOOK = Path(__file__).parents[2] / "tests" / "envs" / "markets" / "python_book.py"
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--instances", type=int, nargs="+", default=[1, 1024, 16384])
-    parser.add_argument("--families", nargs="+", help="folders of jaxmarl.envs, in place of markets and liquidity")
-    parser.add_argument("--only", nargs="*", help="some of the environments (none: the book alone)")
-    parser.add_argument("--repeats", type=int, default=3, help="timed calls; the fastest counts")
-    parser.add_argument("--quick", action="store_true", help="fewer steps and at most 1024 instances")
-    parser.add_argument("--jaxlob", type=Path, help="folder of JAX-LOB's unpacked source")
-    parser.add_argument("--out", type=Path, help="write the figures to this JSON file")
-    args = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--instances", type=int, nargs="+", default=[1, 1024, 16384])
+    options.add_argument("--families", nargs="+", help="folders of jaxmarl.envs, in place of markets and liquidity")
+    options.add_argument("--only", nargs="*", help="some of the environments (none: the book alone)")
+    options.add_argument("--quick", action="store_true", help="fewer steps and at most 1024 instances")
+    options.add_argument("--jaxlob", type=Path, help="folder of JAX-LOB's unpacked source")
+    args = options.parse_args()
     if args.quick:
         args.instances = sorted({min(count, 1024) for count in args.instances})
     return args
-
-
-def timed(compiled: Callable[..., Any], arguments: tuple, repeats: int) -> float:
-    """Seconds of the fastest call."""
-    import jax
-
-    seconds = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        jax.block_until_ready(compiled(*arguments))
-        seconds.append(time.perf_counter() - started)
-    return min(seconds)
 
 
 def market_environments(families: Sequence[str]) -> list[str]:
@@ -65,54 +51,12 @@ def market_environments(families: Sequence[str]) -> list[str]:
 
 def environment_row(name: str, instances: int, args: argparse.Namespace) -> dict[str, Any]:
     """Steps a second of all instances together, under random legal actions."""
-    import jax
-    import jax.numpy as jnp
+    from jaxmarl.bench.environments import time_play
+    from jaxmarl.core import make
 
-    from jaxmarl.core import Discrete, VectorEnv, make
-    from jaxmarl.core.policy import categorical
-
-    env, params = make(name)
-    vector, space = VectorEnv(env, instances), env.action_space(params)
-    lanes = (instances, env.num_agents)
-
-    def act(key, state):
-        if isinstance(space, Discrete):
-            legal = vector.action_mask(state, params)
-            return categorical(jnp.where(legal, 0.0, -jnp.inf), jax.random.uniform(key, lanes))
-        if np.isfinite([space.low, space.high]).all():
-            return jax.random.uniform(key, (*lanes, *space.shape), minval=space.low, maxval=space.high)
-        return jnp.clip(jax.random.normal(key, (*lanes, *space.shape)), space.low, space.high)
-
-    length = max(1, (20_000 if instances == 1 else 200_000) // (instances * (20 if args.quick else 4)))
-    length = max(length, 8)
-    episode = min(env.horizon or length, length)
-
-    def run(state, key):
-        def chunk(state, key):
-            begin_key, steps_key = jax.random.split(key)
-            _, state = vector.begin(begin_key, state, params)
-
-            def step(state, key):
-                act_key, step_key = jax.random.split(key)
-                obs, state, reward, *_ = vector.step(step_key, state, act(act_key, state), params)
-                return state, jnp.sum(reward) + jnp.sum(obs) * 0
-
-            return jax.lax.scan(step, state, jax.random.split(steps_key, episode))
-
-        return jax.lax.scan(chunk, state, jax.random.split(key, max(1, length // episode)))[1]
-
-    _, state = jax.jit(vector.reset)(jax.random.key(0), params)
-    started = time.perf_counter()
-    compiled = jax.jit(run).lower(state, jax.random.key(0)).compile()
-    compile_seconds = time.perf_counter() - started
-    seconds = timed(compiled, (state, jax.random.key(1)), args.repeats)
-    steps = max(1, length // episode) * episode * instances
-    return {
-        "name": name,
-        "instances": instances,
-        "steps_per_second": steps / seconds,
-        "compile_seconds": compile_seconds,
-    }
+    length = max(8, (20_000 if instances == 1 else 200_000) // (instances * (20 if args.quick else 4)))
+    timing, steps = time_play(*make(name), instances, args.repeats, length)
+    return {"name": name, "instances": instances, **timing.rates(steps)}
 
 
 def random_messages(books: int, count: int) -> np.ndarray:
@@ -155,11 +99,9 @@ def book_rows(args: argparse.Namespace, capacity: int = 64) -> list[dict[str, An
 
         every = jax.vmap(run) if books > 1 else first
         given = jnp.asarray(columns, jnp.int32)
-        started = time.perf_counter()
-        compiled = jax.jit(every).lower(given).compile()
-        compile_seconds = time.perf_counter() - started
-        seconds = timed(compiled, (given,), args.repeats)
-        traded, overflow = (int(np.sum(x)) for x in compiled(given))
+        ready, compile_seconds = compiled(every, given)
+        seconds = timed(partial(ready, given), args.repeats).median
+        traded, overflow = (int(np.sum(x)) for x in ready(given))
         name = f"jaxmarl, {books} book{'s' if books > 1 else ''} at once"
         row = {"name": name, "messages_per_second": books * count / seconds, "compile_seconds": compile_seconds}
         rows.append({**row, "traded": traded, "overflow": overflow})
@@ -177,13 +119,14 @@ def python_rows(args: argparse.Namespace) -> list[dict[str, Any]]:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     messages = random_messages(1, 20_000 if args.quick else 100_000)[0].T.tolist()
-    best, traded = float("inf"), 0
-    for _ in range(args.repeats):
+    traded = []
+
+    def play() -> None:
         book = module.PythonBook()
-        started = time.perf_counter()
-        traded = sum(lots for row in messages for _, _, lots in book.apply(*row)[0])
-        best = min(best, time.perf_counter() - started)
-    return [{"name": "plain Python, one book", "messages_per_second": len(messages) / best, "traded": traded}]
+        traded.append(sum(lots for row in messages for _, _, lots in book.apply(*row)[0]))
+
+    speed = len(messages) / timed(play, args.repeats).median
+    return [{"name": "plain Python, one book", "messages_per_second": speed, "traded": traded[-1]}]
 
 
 def peer_rows(args: argparse.Namespace, capacity: int) -> list[dict[str, Any]]:
@@ -212,10 +155,8 @@ def peer_rows(args: argparse.Namespace, capacity: int) -> list[dict[str, Any]]:
             sides = jnp.full((2, capacity, 6), -1, jnp.int32)
             return peer.scan_through_entire_array(messages, (*sides, jnp.full((16, 6), -1, jnp.int32)))
 
-        started = time.perf_counter()
-        compiled = jax.jit(jax.vmap(run)).lower(messages).compile()
-        compile_seconds = time.perf_counter() - started
-        speed = books * count / timed(compiled, (messages,), args.repeats)
+        ready, compile_seconds = compiled(jax.vmap(run), messages)
+        speed = books * count / timed(partial(ready, messages), args.repeats).median
         name = f"JAX-LOB, {books} book{'s' if books > 1 else ''} at once"
         rows.append({"name": name, "messages_per_second": speed, "compile_seconds": compile_seconds, "traded": ""})
     return rows
@@ -251,20 +192,15 @@ def print_tables(environments: list[dict[str, Any]], books: list[dict[str, Any]]
 def main() -> None:
     """Measures, prints and writes."""
     args = parse_arguments()
-    import jax
-
+    device = start(args)
     import jaxmarl.envs  # noqa: F401
 
-    jax.config.update("jax_enable_compilation_cache", False)
-    device = f"{jax.devices()[0].device_kind}, {len(os.sched_getaffinity(0))} cores, jax {jax.__version__}"
     known = market_environments(args.families or FAMILIES)
     names = known if args.only is None else [name for name in known if name in args.only]
     environments = [environment_row(name, count, args) for name in names for count in args.instances]
     books = [] if args.families else book_rows(args)
     print_tables(environments, books, device)
-    if args.out:
-        record = {"device": device, "environments": environments, "order_book": books}
-        args.out.write_text(json.dumps(record, indent=1) + "\n")
+    write(args.out, {"environments": environments, "order_book": books})
 
 
 if __name__ == "__main__":

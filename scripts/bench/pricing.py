@@ -10,19 +10,16 @@ Below the table stands what the published grid, 100 x 100 settings of 10 session
 rates, and on an accelerator whose memory is the limit (an estimate, no measurement).
 """
 
-import argparse
 import ctypes
-import os
 import shutil
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import jax
 import numpy as np
 
+from jaxmarl.bench.harness import Timing, parser, start, timed, write
 from jaxmarl.envs.pricing import LogitPricing
 from jaxmarl.learners import RepeatedQConfig, repeated_q
 from jaxmarl.learners.repeated_q import joint_table
@@ -72,41 +69,50 @@ long play(float *q, const float *pay, long periods, float alpha, float delta, do
 """
 
 
-def jax_rate(payoffs, sessions: int, updates: int) -> float:
+def jax_rate(payoffs, sessions: int, updates: int, repeats: int) -> float:
     """Periods a second of `repeated_q`."""
     config = RepeatedQConfig(steps_per_update=1000)
     learner = repeated_q(payoffs, ALPHA, 0.0, config, epsilon=EPSILON, num_sessions=sessions)
     update = jax.jit(learner.update, donate_argnums=0)
-    state, _ = update(learner.init(jax.random.key(0)))
-    jax.block_until_ready(state.q)
-    start = time.perf_counter()
-    for _ in range(updates):
-        state, _ = update(state)
-    jax.block_until_ready(state.q)
-    return updates * config.steps_per_update * sessions / (time.perf_counter() - start)
+    last = [learner.init(jax.random.key(0))]
+
+    def call() -> jax.Array:
+        for _ in range(updates):
+            last[0], _ = update(last[0])
+        return last[0].q
+
+    return rate(timed(call, repeats), updates * config.steps_per_update * sessions)
 
 
-def numpy_rate(payoffs, sessions: int, periods: int) -> float:
+def rate(timing: Timing, periods: float) -> float:
+    """Periods a second of the median call."""
+    return periods / timing.median
+
+
+def numpy_rate(payoffs, sessions: int, periods: int, repeats: int) -> float:
     """Periods a second of a NumPy loop over periods that steps all sessions together."""
     rng, table = np.random.default_rng(0), np.asarray(joint_table(payoffs))
     q = np.tile(np.asarray(initial_q(payoffs, DELTA)), (sessions, M * M, 1, 1))
     lane, firm = np.arange(sessions)[:, None], np.arange(2)
     history, stable = np.zeros(sessions, int), np.zeros(sessions, int)
-    start = time.perf_counter()
-    for _ in range(periods):
-        greedy = q[lane[:, 0], history].argmax(-1)
-        explores = rng.random((sessions, 2)) < EPSILON
-        action = np.where(explores, rng.integers(0, M, (sessions, 2)), greedy)
-        following = action[:, 0] * M + action[:, 1]
-        target = table[following] + DELTA * q[lane[:, 0], following].max(-1)
-        cell = lane, history[:, None], firm, action
-        q[cell] += ALPHA * (target - q[cell])
-        changed = (q[lane[:, 0], history].argmax(-1) != greedy).any(-1)
-        stable, history = np.where(changed, 0, stable + 1), following
-    return periods * sessions / (time.perf_counter() - start)
+
+    def call() -> None:
+        nonlocal history, stable
+        for _ in range(periods):
+            greedy = q[lane[:, 0], history].argmax(-1)
+            explores = rng.random((sessions, 2)) < EPSILON
+            action = np.where(explores, rng.integers(0, M, (sessions, 2)), greedy)
+            following = action[:, 0] * M + action[:, 1]
+            target = table[following] + DELTA * q[lane[:, 0], following].max(-1)
+            cell = lane, history[:, None], firm, action
+            q[cell] += ALPHA * (target - q[cell])
+            changed = (q[lane[:, 0], history].argmax(-1) != greedy).any(-1)
+            stable, history = np.where(changed, 0, stable + 1), following
+
+    return rate(timed(call, repeats), periods * sessions)
 
 
-def c_rate(payoffs, periods: int) -> float | None:
+def c_rate(payoffs, periods: int, repeats: int) -> float | None:
     """Periods a second of the C loop, or None where there is no compiler."""
     compiler = shutil.which("cc")
     if compiler is None:
@@ -121,45 +127,41 @@ def c_rate(payoffs, periods: int) -> float | None:
         play.argtypes += [ctypes.c_double, ctypes.c_uint64]
         q = np.tile(np.asarray(initial_q(payoffs, DELTA), np.float32), (M * M, 1, 1))
         table = np.ascontiguousarray(joint_table(payoffs), np.float32)
-        start = time.perf_counter()
-        play(q.ctypes.data, table.ctypes.data, periods, ALPHA, DELTA, EPSILON, 1)
-        return periods / (time.perf_counter() - start)
 
+        def call() -> None:
+            play(q.ctypes.data, table.ctypes.data, periods, ALPHA, DELTA, EPSILON, 1)
 
-def best_of(measure: Callable[[], float | None], repeats: int) -> float | None:
-    """The best of a few measurements, since other work on the machine only slows them."""
-    rates = [measure() for _ in range(repeats)]
-    return None if rates[0] is None else max(rate for rate in rates if rate is not None)
+        return rate(timed(call, repeats), periods)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--sessions", type=int, nargs="+", default=[1, 16, 64, 256])
-    parser.add_argument("--updates", type=int, default=10, help="of 1000 periods each")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--smoke", action="store_true")
-    args = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--sessions", type=int, nargs="+", default=[1, 16, 64, 256])
+    options.add_argument("--updates", type=int, default=10, help="of 1000 periods each")
+    options.add_argument("--smoke", action="store_true")
+    args = options.parse_args()
     if args.smoke:
         args.sessions, args.updates, args.repeats = [2], 1, 1
+    device, repeats = start(args), args.repeats
     env = LogitPricing(num_prices=M)
     payoffs = env.stage_payoffs(env.default_params)
     rows: list[tuple[str, float | None]] = [
-        (f"jaxmarl, {n} sessions", best_of(lambda n=n: jax_rate(payoffs, n, args.updates), args.repeats))  # type: ignore[misc]
-        for n in args.sessions
+        (f"jaxmarl, {n} sessions", jax_rate(payoffs, n, args.updates, repeats)) for n in args.sessions
     ]
-    rows.append(("NumPy, 64 sessions", best_of(lambda: numpy_rate(payoffs, 64, 200 * args.updates), args.repeats)))
-    rows.append(("NumPy, 1 session", best_of(lambda: numpy_rate(payoffs, 1, 200 * args.updates), args.repeats)))
-    rows.append(("C, 1 session", best_of(lambda: c_rate(payoffs, 100_000 * args.updates), args.repeats)))
+    for n, name in ((64, "NumPy, 64 sessions"), (1, "NumPy, 1 session")):
+        rows.append((name, numpy_rate(payoffs, n, 200 * args.updates, repeats)))
+    rows.append(("C, 1 session", c_rate(payoffs, 100_000 * args.updates, repeats)))
 
     from rich.console import Console
     from rich.table import Table
 
-    device = f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores"
-    table = Table("", "million periods/s", title=f"Q-learning firms ({device}; jax {jax.__version__})")
-    for name, rate in rows:
-        table.add_row(name, "no compiler" if rate is None else f"{rate / 1e6:.3f}")
+    table = Table("", "million periods/s", title=f"Q-learning firms ({device})")
+    for name, speed in rows:
+        table.add_row(name, "no compiler" if speed is None else f"{speed / 1e6:.3f}")
     Console(width=100).print(table)
-    periods, best = GRID_SESSIONS * GRID_PERIODS, max(rate or 0.0 for name, rate in rows if name.startswith("jaxmarl"))
+    write(args.out, {"periods_per_second": dict(rows)})
+    ours = [speed or 0.0 for name, speed in rows if name.startswith("jaxmarl")]
+    periods, best = GRID_SESSIONS * GRID_PERIODS, max(ours)
     print(
         f"the published grid, {periods:.2g} periods: {periods / best / 3600:.1f} h here; "
         f"{GRID_SESSIONS * 2 * M**3 * 4 / 1e9:.1f} GB of action values and at least "

@@ -9,36 +9,24 @@ randbot, ours in 256 matches at once against random moves.
 """
 
 import argparse
+import itertools
 import json
-import os
 import statistics
-import time
 from pathlib import Path
 from typing import Any
 
+from jaxmarl.bench.harness import compiled, parser, start, timed, write
+from jaxmarl.bench.peers import open_spiel_bots as compiled_match
+
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--matches", type=int, nargs="*", default=[1, 16], help="matches of each ordered pair")
-    parser.add_argument("--per-call", type=int, default=1, help="matches of a pair in one scan")
-    parser.add_argument("--repeats", type=int, default=5, help="timed calls; the median counts")
-    parser.add_argument("--bots", nargs="*", help="a subset of the bots")
-    parser.add_argument("--skip-peer", action="store_true", help="do not time the compiled originals")
-    parser.add_argument("--out", type=Path, help="write the figures to this JSON file")
-    parser.add_argument("--costs", type=Path, help="write the cost of a throw of each bot to this JSON file")
-    parser.add_argument("--core", type=int, help="pin the process to this core")
-    return parser.parse_args()
-
-
-def compiled_match(row: str, column: str, num_throws: int = 1000) -> float:
-    """Seconds of one match of two compiled bots."""
-    import pyspiel
-
-    game = pyspiel.create_repeated_game("matrix_rps", {"num_repetitions": num_throws})
-    bots = [pyspiel.make_roshambo_bot(0, row), pyspiel.make_roshambo_bot(1, column)]
-    started = time.perf_counter()
-    pyspiel.evaluate_bots(game.new_initial_state(), bots, 0)
-    return time.perf_counter() - started
+    options = parser(__doc__)
+    options.add_argument("--matches", type=int, nargs="*", default=[1, 16], help="matches of each ordered pair")
+    options.add_argument("--per-call", type=int, default=1, help="matches of a pair in one scan")
+    options.add_argument("--bots", nargs="*", help="a subset of the bots")
+    options.add_argument("--skip-peer", action="store_true", help="do not time the compiled originals")
+    options.add_argument("--costs", type=Path, help="write the cost of a throw of each bot to this JSON file")
+    return options.parse_args()
 
 
 def compiled_table(names: list[str]) -> float:
@@ -63,17 +51,20 @@ def cross_table(names: list[str], matches: int, per_call: int, repeats: int) -> 
     def call(key):
         return play_seating(seating, seating.params, key, env.default_params, env.num_throws)
 
-    started = time.perf_counter()
-    compiled = jax.jit(call).lower(jax.random.key(0)).compile()
-    compile_seconds = time.perf_counter() - started
-    calls = -(-matches // per_call)
-    seconds = [sum(timed(compiled, jax.random.key(i * calls + k)) for k in range(calls)) for i in range(repeats)]
+    ready, compile_seconds = compiled(call, jax.random.key(0))
+    calls, number = -(-matches // per_call), itertools.count()
+
+    def play() -> None:
+        for _ in range(calls):
+            jax.block_until_ready(ready(jax.random.key(next(number))))
+
+    timing = timed(play, repeats)
     throws = len(profiles) * calls * per_call * env.num_throws
     return {
-        "seconds": statistics.median(seconds),
-        "throws_per_second": throws / statistics.median(seconds),
+        "seconds": timing.median,
+        "throws_per_second": throws / timing.median,
         "compile_seconds": compile_seconds,
-        "scratch_bytes": getattr(compiled.memory_analysis(), "temp_size_in_bytes", 0),
+        "scratch_bytes": getattr(ready.memory_analysis(), "temp_size_in_bytes", 0),
     }
 
 
@@ -100,36 +91,22 @@ def single_bot(name: str, matches: int, repeats: int, num_throws: int = 1000) ->
         carry = memory, jnp.full((matches, 2), -1, jnp.int32)
         return jax.lax.scan(throw, carry, jax.random.split(key, num_throws))[1]
 
-    compiled = jax.jit(play).lower(jax.random.key(0)).compile()
-    seconds = [timed(compiled, jax.random.key(i)) for i in range(repeats)]
-    return matches * num_throws / statistics.median(seconds)
-
-
-def timed(function: Any, *args: Any) -> float:
-    """Seconds of one call."""
-    import jax
-
-    started = time.perf_counter()
-    jax.block_until_ready(function(*args))
-    return time.perf_counter() - started
+    ready, _ = compiled(play, jax.random.key(0))
+    return matches * num_throws / timed(lambda: ready(jax.random.key(1)), repeats).median
 
 
 def main() -> None:
     """Measures, prints and writes."""
     args = parse_arguments()
-    if args.core is not None:
-        os.sched_setaffinity(0, {args.core})
-    import jax
+    device = start(args)
     from rich.console import Console
     from rich.table import Table
 
     from jaxmarl.envs.rps import BOTS
 
-    jax.config.update("jax_enable_compilation_cache", False)
     names = args.bots or list(BOTS)
     console = Console(width=110)
-    device = f"{jax.devices()[0].device_kind}, {len(os.sched_getaffinity(0))} cores, jax {jax.__version__}"
-    result: dict[str, Any] = {"device": device, "bots": names}
+    result: dict[str, Any] = {"bots": names}
     table = Table("", "seconds", "k throws/s", "ratio", "compile s", "scratch MB", title=f"{len(names)} bots, {device}")
     peer = None
     if not args.skip_peer:
@@ -161,8 +138,7 @@ def main() -> None:
     if args.costs:
         costs = {name: round(1e9 / speed, 2) for name, speed in speeds.items()}
         args.costs.write_text(json.dumps({"measured_on": device, "nanoseconds_a_throw": costs}, indent=1) + "\n")
-    if args.out:
-        args.out.write_text(json.dumps(result, indent=2) + "\n")
+    write(args.out, result)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ tells what partitioning and communication cost, and a busy machine disturbs it l
 import argparse
 import json
 import os
-import platform
 import socket
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from jaxmarl.bench.harness import machine
 from jaxmarl.core.files import replace_file
 
 LAYOUTS = ((1, 1), (1, 2), (1, 4), (1, 8), (2, 2))  # processes, devices in all
@@ -114,8 +114,9 @@ def main() -> None:
         return worker(args)
     if args.smoke:
         args.instances, args.seeds, args.repeats, args.updates = 16, 2, 2, 2
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    facts = {"axis": args.axis, "cores": cores, "machine": platform.processor() or platform.machine()}
+    here = machine()
+    cores = here["cores"]
+    facts: dict[str, Any] = {"axis": args.axis, "machine": here}
     facts |= {name: getattr(args, name) for name in ("instances", "seeds", "repeats", "updates")}
     args.folder.mkdir(parents=True, exist_ok=True)
     path = args.folder / f"scaling_{args.axis}.json"

@@ -7,16 +7,22 @@ Ours solve a whole batch in one jitted `vmap` (compilation apart), peers one gam
 """
 
 import argparse
-import json
-import os
-import statistics
-import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from jaxmarl.bench.harness import compiled, parser, start, timed, write
+from jaxmarl.bench.peers import (
+    gambit,
+    linear_program,
+    matrices,
+    nashpy_linear_program,
+    open_spiel_alpha_rank,
+    open_spiel_solver,
+    zero_sum_games,
+)
 
 
 class Row(NamedTuple):
@@ -31,65 +37,41 @@ class Row(NamedTuple):
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--repeats", type=int, default=5, help="timed calls; the median counts")
-    parser.add_argument("--games", type=int, default=4096, help="games of the large batch")
-    parser.add_argument("--quick", action="store_true", help="smaller sizes: a minute in all")
-    parser.add_argument("--only", nargs="*", choices=sorted(TASKS), default=sorted(TASKS), help="some of the tasks")
-    parser.add_argument("--out", type=Path, help="write the figures to this JSON file")
-    return parser.parse_args()
-
-
-def median_seconds(call: Callable[[], Any], repeats: int) -> float:
-    """Median seconds of one call."""
-    import jax
-
-    seconds = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        jax.block_until_ready(call())
-        seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds)
+    options = parser(__doc__)
+    options.add_argument("--games", type=int, default=4096, help="games of the large batch")
+    options.add_argument("--quick", action="store_true", help="smaller sizes: a minute in all")
+    options.add_argument("--only", nargs="*", choices=sorted(TASKS), default=sorted(TASKS), help="some of the tasks")
+    return options.parse_args()
 
 
 def ours(task: str, name: str, solver: Callable[..., Any], games: Any, repeats: int) -> Row:
     """Times a jitted `vmap` of a solver over a batch."""
     import jax
 
-    started = time.perf_counter()
-    compiled = jax.jit(jax.vmap(solver)).lower(games).compile()
-    compile_seconds = time.perf_counter() - started
-    gap = float(jax.numpy.max(compiled(games).gap))
-    count = len(games.payoffs)
-    return Row(task, name, median_seconds(lambda: compiled(games), repeats) / count, compile_seconds, gap, False)
+    ready, compile_seconds = compiled(jax.vmap(solver), games)
+    gap = float(jax.numpy.max(ready(games).gap))
+    seconds = timed(lambda: ready(games), repeats).median / len(games.payoffs)
+    return Row(task, name, seconds, compile_seconds, gap, False)
 
 
-def peer(task: str, name: str, solve: Callable[[np.ndarray], Any], matrices: np.ndarray, repeats: int) -> list[Row]:
+def peer(task: str, name: str, solve: Callable[[np.ndarray], Any], few: np.ndarray, repeats: int) -> list[Row]:
     """Times a peer on a few matrices, one after the other; nothing where it is not installed."""
     try:
-        strategies = solve(matrices[0])
+        strategies = solve(few[0])
     except ImportError as error:
         print(f"{name} is left out: {error}")
         return []
-    gap = None if strategies is None else _nash_conv(matrices[0], *strategies)
-    seconds = median_seconds(lambda: [solve(matrix) for matrix in matrices] and (), repeats) / len(matrices)
-    return [Row(task, name, seconds, None, gap, True)]
+    gap = None if strategies is None else _nash_conv(few[0], *strategies)
+
+    def call() -> None:
+        for matrix in few:
+            solve(matrix)
+
+    return [Row(task, name, timed(call, repeats, warm_up=False).median / len(few), None, gap, True)]
 
 
 def _nash_conv(matrix: np.ndarray, x: np.ndarray, y: np.ndarray) -> float:
     return float(np.max(matrix @ y) - np.min(x @ matrix))
-
-
-def _matrices(count: int, size: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).uniform(-1, 1, (count, size, size))
-
-
-def _zero_sum(matrices: np.ndarray) -> Any:
-    import jax
-
-    from jaxmarl.games import zero_sum_game
-
-    return jax.vmap(zero_sum_game)(matrices.astype(np.float32))
 
 
 def regret_matching(args: argparse.Namespace) -> list[Row]:
@@ -98,28 +80,16 @@ def regret_matching(args: argparse.Namespace) -> list[Row]:
     from jaxmarl.solvers.no_regret import self_play
 
     rounds = 1_000 if args.quick else 10_000
-    task, matrices = f"{rounds} rounds of regret matching, 10x10", _matrices(args.games, 10)
+    task, payoffs = f"{rounds} rounds of regret matching, 10x10", matrices(args.games, 10)
 
     def solver(game):
         return self_play(game, learner(), rounds).solution(game)
 
     rows = [
-        ours(task, f"regret matching, {count} at once", solver, _zero_sum(matrices[:count]), args.repeats)
+        ours(task, f"regret matching, {count} at once", solver, zero_sum_games(payoffs[:count]), args.repeats)
         for count in (256, args.games)
     ]
-    return rows + peer(task, "open-spiel regret matching", _open_spiel("regret_matching", rounds), matrices[:1], 3)
-
-
-def _open_spiel(module: str, iterations: int) -> Callable[[np.ndarray], Any]:
-    """One of OpenSpiel's solvers of payoff tensors by name."""
-
-    def solve(matrix: np.ndarray) -> Any:
-        import importlib
-
-        library = importlib.import_module(f"open_spiel.python.algorithms.{module}")
-        return getattr(library, module)([matrix, -matrix], iterations=iterations)
-
-    return solve
+    return rows + peer(task, "open-spiel regret matching", open_spiel_solver("regret_matching", rounds), payoffs[:1], 3)
 
 
 def to_a_gap(args: argparse.Namespace) -> list[Row]:
@@ -127,8 +97,8 @@ def to_a_gap(args: argparse.Namespace) -> list[Row]:
     from jaxmarl.solvers import zero_sum_interior_point
     from jaxmarl.solvers.no_regret import predictive_regret_matching_plus, regret_matching_plus, self_play
 
-    task, matrices = "zero-sum 10x10 to a gap of 1e-4", _matrices(args.games, 10)
-    games = _zero_sum(matrices)
+    task, payoffs = "zero-sum 10x10 to a gap of 1e-4", matrices(args.games, 10)
+    games = zero_sum_games(payoffs)
 
     def alternating(game):
         return self_play(game, regret_matching_plus(), 2_000, mode="alternating").solution(game)
@@ -142,11 +112,11 @@ def to_a_gap(args: argparse.Namespace) -> list[Row]:
         ours(task, "regret matching+, alternating, 2000", alternating, games, args.repeats),
         ours(task, "predictive regret matching+, alternating, 1000", predictive, games, args.repeats),
     ]
-    few = matrices[: 4 if args.quick else 16]
-    rows += peer(task, "scipy linprog (HiGHS)", _linear_program, few, args.repeats)
-    rows += peer(task, "pygambit lp_solve", _gambit("lp_solve"), few, args.repeats)
-    rows += peer(task, "pygambit lcp_solve", _gambit("lcp_solve"), few, args.repeats)
-    return rows + peer(task, "nashpy linear_program", _nashpy, few, args.repeats)
+    few = payoffs[: 4 if args.quick else 16]
+    rows += peer(task, "scipy linprog (HiGHS)", linear_program, few, args.repeats)
+    rows += peer(task, "pygambit lp_solve", gambit("lp_solve"), few, args.repeats)
+    rows += peer(task, "pygambit lcp_solve", gambit("lcp_solve"), few, args.repeats)
+    return rows + peer(task, "nashpy linear_program", nashpy_linear_program, few, args.repeats)
 
 
 def one_large(args: argparse.Namespace) -> list[Row]:
@@ -155,8 +125,8 @@ def one_large(args: argparse.Namespace) -> list[Row]:
     from jaxmarl.solvers.no_regret import predictive_regret_matching_plus, self_play
 
     size = 200 if args.quick else 1000
-    task, matrices = f"one zero-sum game {size}x{size}", _matrices(1, size)
-    games = _zero_sum(matrices)
+    task, payoffs = f"one zero-sum game {size}x{size}", matrices(1, size)
+    games = zero_sum_games(payoffs)
 
     def predictive(game):
         return self_play(game, predictive_regret_matching_plus(), 5_000, mode="alternating").solution(game)
@@ -165,7 +135,7 @@ def one_large(args: argparse.Namespace) -> list[Row]:
         ours(task, "interior point", zero_sum_interior_point, games, args.repeats),
         ours(task, "predictive regret matching+, alternating, 5000", predictive, games, args.repeats),
     ]
-    return rows + peer(task, "scipy linprog (HiGHS)", _linear_program, matrices, 1)
+    return rows + peer(task, "scipy linprog (HiGHS)", linear_program, payoffs, 1)
 
 
 def dynamics(args: argparse.Namespace) -> list[Row]:
@@ -173,17 +143,17 @@ def dynamics(args: argparse.Namespace) -> list[Row]:
     from jaxmarl.solvers import fictitious_play, projected_replicator_dynamics
 
     steps = 1_000 if args.quick else 5_000
-    task, matrices = f"{steps} steps of projected replicator dynamics, 10x10", _matrices(256, 10)
+    task, payoffs = f"{steps} steps of projected replicator dynamics, 10x10", matrices(256, 10)
     module = "projected_replicator_dynamics"
     rows = [
         ours(
             task,
             "projected replicator, 256 at once",
             lambda game: projected_replicator_dynamics(game, num_iterations=steps),
-            _zero_sum(matrices),
+            zero_sum_games(payoffs),
             args.repeats,
         ),
-        *peer(task, "open-spiel projected replicator", _projected_replicator(module, steps), matrices[:1], 3),
+        *peer(task, "open-spiel projected replicator", _projected_replicator(module, steps), payoffs[:1], 3),
     ]
     plays = 100 if args.quick else 1_000
     task = f"{plays} plays of fictitious play, 10x10"
@@ -192,11 +162,11 @@ def dynamics(args: argparse.Namespace) -> list[Row]:
             task,
             "fictitious play, 256 at once",
             lambda game: fictitious_play(game, num_iterations=plays),
-            _zero_sum(matrices),
+            zero_sum_games(payoffs),
             args.repeats,
         )
     )
-    return rows + peer(task, "open-spiel fictitious play (XFP)", _extensive_form_play(plays), matrices[:1], 1)
+    return rows + peer(task, "open-spiel fictitious play (XFP)", _extensive_form_play(plays), payoffs[:1], 1)
 
 
 def _projected_replicator(module: str, steps: int) -> Callable[[np.ndarray], Any]:
@@ -230,64 +200,21 @@ def alpha_ranks(args: argparse.Namespace) -> list[Row]:
     rows = []
     for size, count in ((30, 1), (9, 256)):
         task = f"alpha-rank, {size * size} profiles"
-        matrices = _matrices(2 * count, size)
-        games = [bimatrix_game(*pair) for pair in matrices.reshape(count, 2, size, size)[:1]]
+        payoffs = matrices(2 * count, size)
+        games = [bimatrix_game(*pair) for pair in payoffs.reshape(count, 2, size, size)[:1]]
         if count == 1:
             gap = float(alpha_rank(games[0], alpha=0.1).gap)
-            seconds = median_seconds(partial(alpha_rank, games[0], alpha=0.1), args.repeats)
+            seconds = timed(partial(alpha_rank, games[0], alpha=0.1), args.repeats).median
             rows.append(Row(task, "alpha-rank", seconds, None, gap, False))
         else:
             import jax
 
-            batch = jax.vmap(bimatrix_game)(matrices[:count].astype(np.float32), matrices[count:].astype(np.float32))
+            batch = jax.vmap(bimatrix_game)(payoffs[:count].astype(np.float32), payoffs[count:].astype(np.float32))
             name = f"alpha-rank, {count} at once"
             rows.append(ours(task, name, lambda game: alpha_rank(game, alpha=0.1), batch, args.repeats))
         if not (args.quick and size > 9):
-            rows += peer(task, "open-spiel alpharank", _open_spiel_alpha_rank, matrices[:1], 3)
+            rows += peer(task, "open-spiel alpharank", open_spiel_alpha_rank, payoffs[:1], 3)
     return rows
-
-
-def _open_spiel_alpha_rank(matrix: np.ndarray) -> None:
-    from open_spiel.python.egt import alpharank
-
-    alpharank.compute([matrix, -matrix], alpha=0.1)
-
-
-def _linear_program(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    from scipy.optimize import linprog
-
-    rows, columns = matrix.shape
-    solved = linprog(
-        np.append(np.zeros(rows), -1.0),
-        A_ub=np.hstack([-matrix.T, np.ones((columns, 1))]),
-        b_ub=np.zeros(columns),
-        A_eq=np.append(np.ones(rows), 0.0)[None],
-        b_eq=[1.0],
-        bounds=[(0, None)] * rows + [(None, None)],
-        method="highs",
-    )
-    return solved.x[:-1], -solved.ineqlin.marginals
-
-
-def _gambit(method: str) -> Callable[[np.ndarray], Any]:
-    def solve(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        import pygambit
-
-        game = pygambit.Game.from_arrays(matrix, -matrix)
-        options: dict[str, Any] = {"rational": False}
-        if method == "lcp_solve":
-            options["stop_after"] = 1
-        profile = getattr(pygambit.nash, method)(game, **options).equilibria[0]
-        x, y = ([float(p) for _, p in profile[player]] for player in game.players)
-        return np.array(x), np.array(y)
-
-    return solve
-
-
-def _nashpy(matrix: np.ndarray) -> Any:
-    import nashpy
-
-    return nashpy.Game(matrix, -matrix).linear_program()
 
 
 TASKS: dict[str, Callable[[argparse.Namespace], list[Row]]] = {
@@ -302,14 +229,12 @@ TASKS: dict[str, Callable[[argparse.Namespace], list[Row]]] = {
 def main() -> None:
     """Measures, prints and writes."""
     args = parse_arguments()
-    import jax
+    device = start(args)
     from rich.console import Console
     from rich.table import Table
 
     if args.quick:
-        args.games, args.repeats = min(args.games, 512), min(args.repeats, 3)
-    jax.config.update("jax_enable_compilation_cache", False)
-    device = f"{jax.devices()[0].device_kind}, {len(os.sched_getaffinity(0))} cores, jax {jax.__version__}"
+        args.games = min(args.games, 512)
     rows = [row for name in args.only for row in TASKS[name](args)]
     table = Table("solver", "ms a game", "largest gap", "compile s", "slower than our best by", title=device)
     for column in range(1, 5):
@@ -325,8 +250,7 @@ def main() -> None:
             ratio = f"{row.seconds_a_game / best:.3g}"
             table.add_row(f"  {row.solver}", f"{1e3 * row.seconds_a_game:.4g}", gap, compiled, ratio)
     Console(width=120).print(table)
-    if args.out:
-        args.out.write_text(json.dumps({"device": device, "rows": [row._asdict() for row in rows]}, indent=1) + "\n")
+    write(args.out, {"rows": [row._asdict() for row in rows]})
 
 
 if __name__ == "__main__":
