@@ -141,3 +141,48 @@ class PopulationEnv:
 
     def _own(self, x: Array) -> Array:
         return x[:, self.seat, None]
+
+
+@dataclass(frozen=True, eq=False)
+class ProfileEnv(PopulationEnv):
+    """A `PopulationEnv` whose other seats are taken by different players: profile m of M in `matches` matches each.
+
+    Which profile it is, is not told (there is one label), and learners cannot look beyond a horizon.
+
+    Attributes:
+        opponents: one player a seat other than `seat`, in order, all of M members.
+    """
+
+    def __post_init__(self) -> None:
+        require_int("matches", self.matches, 1)
+        require_int("seat", self.seat, 0, self.env.num_agents - 1)
+        sizes = [player.size for player in self.opponents]
+        fits = len(sizes) == self.env.num_agents - 1 and len(set(sizes)) == 1
+        require(fits, "opponents", sizes, f"{self.env.num_agents - 1} players of as many members")
+        columns = [np.arange(size) + i * size for i, size in enumerate(sizes)]
+        columns.insert(self.seat, np.full(sizes[0], -1))
+        schedule = np.repeat(np.stack(columns, axis=1), self.matches, axis=0)
+        object.__setattr__(self, "seating", Seating(self.env, self.opponents, schedule))
+        object.__setattr__(self, "vector", VectorEnv(self.env, len(schedule)))
+
+    @property
+    def num_envs(self) -> int:
+        """`B`, number of matches."""
+        return self.opponents[0].size * self.matches
+
+    @property
+    def num_labels(self) -> int:
+        """One: profiles may change from update to update."""
+        return 1
+
+    @property
+    def labels(self) -> Int32[Array, " num_envs"]:
+        """Zeros."""
+        return jnp.zeros(self.num_envs, jnp.int32)
+
+    def step(self, key: Array, state: PopulationState, action: Array, params: PyTree):
+        """As of a `PopulationEnv`, but a horizon ends the game: what counts is the return up to it, nothing follows."""
+        obs, state, reward, terminated, truncated, info = super().step(key, state, action, params)
+        if self.horizon is None:
+            return obs, state, reward, terminated, truncated, info
+        return obs, state, reward, terminated | truncated, jnp.zeros_like(truncated), info

@@ -2,6 +2,7 @@
 
 from jaxmarl.learners.base import Learner, over_seeds
 from jaxmarl.learners.graph_attention import GraphAttention, adjacency_matrix
+from jaxmarl.learners.league import LeagueConfig, league, run_snapshots
 from jaxmarl.learners.lola_dice import LOLAConfig, lola_dice
 from jaxmarl.learners.loqa import LOQAConfig, loqa
 from jaxmarl.learners.mappo import MAPPOConfig, ippo_config, mappo
@@ -16,6 +17,7 @@ __all__ = [
     "GraphAttention",
     "LOLAConfig",
     "LOQAConfig",
+    "LeagueConfig",
     "Learner",
     "MAPPOConfig",
     "PPOConfig",
@@ -25,6 +27,7 @@ __all__ = [
     "SessionConfig",
     "adjacency_matrix",
     "ippo_config",
+    "league",
     "lola_dice",
     "loqa",
     "mappo",
@@ -33,6 +36,7 @@ __all__ = [
     "q_learning",
     "regret_matching",
     "repeated_q",
+    "run_snapshots",
     "run_until_stable",
     "sequential_q",
 ]

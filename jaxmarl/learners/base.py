@@ -37,6 +37,10 @@ class Learner:
     steps_per_update: int
 
 
+MakeLearner = Callable[[BatchedEnv, PyTree], Learner]
+"""Makes the learner of a batch of environments and their params."""
+
+
 def over_seeds(learner: Learner, num_seeds: int) -> Learner:
     """`num_seeds` independent runs of `learner` as one: every leaf and metric gains a leading axis."""
     require_int("num_seeds", num_seeds, 1)

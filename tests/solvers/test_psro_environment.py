@@ -7,46 +7,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from one_throw import bandit
 
-from jaxmarl.core.chance import Uniform
-from jaxmarl.core.policy import Policy, categorical
+from jaxmarl.core.policy import Policy
+from jaxmarl.core.population import ProfileEnv
 from jaxmarl.core.seating import Player
 from jaxmarl.envs.dilemmas import IteratedMatrix
 from jaxmarl.envs.rps.repeated import RepeatedRPS, RPSParams
 from jaxmarl.evaluation.cross_play import cross_play
-from jaxmarl.learners.base import Learner
 from jaxmarl.learners.ppo import PPOConfig
 from jaxmarl.solvers.psro import Psro, PsroSettings
-from jaxmarl.solvers.psro.environment import EnvironmentPsro, ProfileEnv, draw_profiles, newest, ppo_oracle
+from jaxmarl.solvers.psro.environment import EnvironmentPsro, draw_profiles, newest, ppo_oracle
 from jaxmarl.solvers.psro.saved import load_state, run_saved
 from jaxmarl.training.errors import RunError
 
 CONSTANT = Policy(lambda chance: (), lambda params, memory, obs, chance: (params, memory), name="constant")
-SOFTMAX = Policy(
-    lambda chance: (), lambda params, memory, obs, chance: (categorical(params, chance), memory), act_chance=Uniform()
-)
 # rock wins double: equilibrium (1/4, 1/2, 1/4), and every other mixture can be beaten
 PAYOFFS = np.array([[0.0, -1.0, 2.0], [1.0, 0.0, -1.0], [-2.0, 1.0, 0.0]], np.float32)
-
-
-def bandit(env, params):
-    """A learner of one throw: the policy gradient of three logits."""
-
-    def init(key):
-        draw_key, key = jax.random.split(key)
-        return 0.1 * jax.random.normal(draw_key, (3,)), key
-
-    def update(state):
-        logits, key = state
-        key, reset_key, act_key, step_key = jax.random.split(key, 4)
-        start = env.reset(reset_key, params)[1]
-        actions = categorical(logits, jax.random.uniform(act_key, (env.num_envs, env.num_agents)))
-        reward = env.step(step_key, start, actions, params)[2]
-        score = jax.nn.one_hot(actions, 3) - jax.nn.softmax(logits)
-        gradient = jnp.mean((reward - jnp.mean(reward))[..., None] * score, axis=(0, 1))
-        return (logits + 2 * gradient, key), {}
-
-    return Learner(init, update, SOFTMAX, lambda state: state[0], env.num_envs * env.num_agents)
 
 
 @pytest.fixture(scope="module")

@@ -15,59 +15,17 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from jaxmarl.core.checks import require, require_int
 from jaxmarl.core.environment import AnyEnvironment
-from jaxmarl.core.population import PopulationEnv, PopulationState
-from jaxmarl.core.rollout import BatchedEnv
+from jaxmarl.core.population import ProfileEnv
 from jaxmarl.core.seating import Player, Seating
 from jaxmarl.core.vector import VectorEnv
 from jaxmarl.evaluation.cross_play import play_seating
-from jaxmarl.learners.base import Learner
+from jaxmarl.learners.base import Learner, MakeLearner
 from jaxmarl.learners.ppo import PPOConfig, ppo
 from jaxmarl.solvers.psro.empirical import Estimates, sample_estimates
 from jaxmarl.solvers.psro.game import Populations, Strategy, member
 from jaxmarl.solvers.psro.state import PsroState
 
-Oracle: TypeAlias = Callable[[BatchedEnv, PyTree], Learner]
-
-
-@dataclass(frozen=True, eq=False)
-class ProfileEnv(PopulationEnv):
-    """A `PopulationEnv` whose other seats are taken by different players: profile m of M in `matches` matches each.
-
-    Attributes:
-        opponents: one player a seat other than `seat`, in order, all of M members.
-    """
-
-    def __post_init__(self) -> None:
-        require_int("matches", self.matches, 1)
-        require_int("seat", self.seat, 0, self.env.num_agents - 1)
-        sizes = [player.size for player in self.opponents]
-        fits = len(sizes) == self.env.num_agents - 1 and len(set(sizes)) == 1
-        require(fits, "opponents", sizes, f"{self.env.num_agents - 1} players of as many members")
-        columns = [np.arange(size) + i * size for i, size in enumerate(sizes)]
-        columns.insert(self.seat, np.full(sizes[0], -1))
-        schedule = np.repeat(np.stack(columns, axis=1), self.matches, axis=0)
-        object.__setattr__(self, "seating", Seating(self.env, self.opponents, schedule))
-        object.__setattr__(self, "vector", VectorEnv(self.env, len(schedule)))
-
-    @property
-    def num_envs(self) -> int:
-        """`B`, number of matches."""
-        return self.opponents[0].size * self.matches
-
-    @property
-    def num_labels(self) -> int:
-        """Profiles change from update to update: the learner is not told which it faces."""
-        return 1
-
-    @property
-    def labels(self) -> Int[Array, " num_envs"]:
-        """Zeros."""
-        return jnp.zeros(self.num_envs, jnp.int32)
-
-    def step(self, key: Array, state: PopulationState, action: Array, params: PyTree):
-        """As of a `PopulationEnv`, but the horizon ends the game: payoffs are returns up to it, nothing follows."""
-        obs, state, reward, terminated, truncated, info = super().step(key, state, action, params)
-        return obs, state, reward, terminated | truncated, jnp.zeros_like(truncated), info
+Oracle: TypeAlias = MakeLearner
 
 
 def ppo_oracle(config: PPOConfig) -> Oracle:
