@@ -11,7 +11,9 @@ newest only (self-play). Networks see the state and have no memory, so members a
 NashConv there is exact: of the mixture as one policy by step and state (in RPS, where states are histories, the same as
 drawing a member once an episode); in runs called greedy, whose members play their likeliest actions, of the mixture
 drawn once an episode itself, by backward induction over what the responder may believe. Beside it stands what learned
-responses gained, a bound from below on the mixture drawn once an episode. Runs are kept in `--folder` (default:
+responses gained, a bound from below on the mixture drawn once an episode. Runs called exact are PSRO with exact best
+responses, by dynamic programming in the tree of histories (of RPS; soccer's is too large): how fast learned ones could
+be at best. Runs are kept in `--folder` (default:
 runs/psro_deep) and resumed if they are there; `psro_deep.json` and `.png` are written there too.
 """
 
@@ -22,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -32,13 +35,13 @@ from jaxmarl.envs.markov.enumerate import Enumeration, enumerate_game
 from jaxmarl.envs.markov.soccer import Soccer
 from jaxmarl.envs.rps.repeated import RepeatedRPS, RPSParams
 from jaxmarl.learners.policy_gradient import PPOConfig
-from jaxmarl.solvers.psro import Psro, PsroSettings, PsroState
+from jaxmarl.solvers.psro import MarkovPsro, Psro, PsroSettings, PsroState, unroll
 from jaxmarl.solvers.psro.deterministic import mixtures_nash_conv
 from jaxmarl.solvers.psro.environment import EnvironmentPsro
 from jaxmarl.solvers.psro.memoryless import markov_nash_conv, memoryless_ppo_oracle, policy_tables, state_mixtures
 from jaxmarl.solvers.psro.saved import run_saved
 
-RUNS = {"nash": "nash_lp", "uniform": "uniform", "last": "last", "greedy": "nash_lp"}
+RUNS = {"nash": "nash_lp", "uniform": "uniform", "last": "last", "greedy": "nash_lp", "exact": "nash_lp"}
 SOCCER_STEPS, THROWS = 20, 3
 
 
@@ -101,10 +104,24 @@ def exact_curve(psro: EnvironmentPsro, state: PsroState, chosen: Case, table: En
     return curve
 
 
+def exact_run(name: str, table: Enumeration, iterations: int) -> dict[str, Any]:
+    """PSRO with exact best responses to mixtures drawn once an episode."""
+    started = time.perf_counter()
+    psro = Psro(MarkovPsro(unroll(table.game)), PsroSettings(capacity=iterations, meta_solver=RUNS["exact"]))
+    rows = psro.run(jax.random.key(0)).rows()
+    seconds, gaps = time.perf_counter() - started, rows["nash_conv"].tolist()
+    played = [int((mixture[0] > 1e-6).sum()) for mixture in rows["mixture"]]
+    times = {"trained": seconds, "certificates": 0.0}
+    row = {"game": name, "run": "exact", "exact": gaps, "learned": gaps, "error": [0.0] * len(gaps)}
+    return row | {"played": played, "seconds": times}
+
+
 def run(name: str, kind: str, args: argparse.Namespace) -> dict[str, Any]:
     """One run of PSRO and its certificates."""
     chosen, greedy = case(name, args.smoke), kind == "greedy"
     table = enumerate_game(chosen.table, chosen.params, discount=1.0, horizon=chosen.env.horizon)
+    if kind == "exact":
+        return exact_run(name, table, args.iterations)
     oracle = memoryless_ppo_oracle(chosen.config, greedy)
     game = EnvironmentPsro(
         chosen.env, oracle, chosen.updates, matches=8, episodes=chosen.episodes, env_params=chosen.params
@@ -152,17 +169,32 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 
 def draw_figure(rows: list[dict[str, Any]], path: Path) -> Path:
     """One panel a game: exact NashConv (lines) and what learned responses gained (dots) by iteration."""
-    from jaxmarl.viz.style import ACCENT, BODY, GAIN, INK, LOSS, new_figure, panel_title, quiet_axes, write_figure
+    from jaxmarl.viz.style import (
+        ACCENT,
+        BODY,
+        FAINT,
+        GAIN,
+        INK,
+        LOSS,
+        new_figure,
+        panel_title,
+        quiet_axes,
+        write_figure,
+    )
 
     games = list(dict.fromkeys(row["game"] for row in rows))
     names = {"nash": "Nash mixture", "uniform": "uniform mixture", "last": "newest only", "greedy": "Nash, greedy"}
-    colours = dict(zip(RUNS, (ACCENT, GAIN, LOSS, INK), strict=True))
+    names["exact"] = "Nash, exact responses"
+    colours = dict(zip(RUNS, (ACCENT, GAIN, LOSS, INK, FAINT), strict=True))
     figure = new_figure(6.2 * len(games), 4.4)
     for axes, game in zip(figure.subplots(1, len(games), squeeze=False)[0], games, strict=True):
         quiet_axes(axes, grid="y")
         for row in (row for row in rows if row["game"] == game):
-            places = np.arange(1, len(row["exact"]) + 1)
-            axes.plot(places, row["exact"], color=colours[row["run"]], linewidth=1.6, label=names[row["run"]])
+            places, dashes = np.arange(1, len(row["exact"]) + 1), "--" if row["run"] == "exact" else "-"
+            label = names[row["run"]]
+            axes.plot(places, row["exact"], color=colours[row["run"]], linewidth=1.6, linestyle=dashes, label=label)
+            if row["run"] == "exact":
+                continue
             errors = 2 * np.asarray(row["error"])
             dots = {"fmt": "o", "markersize": 3.5, "linewidth": 0.9, "color": colours[row["run"]], "alpha": 0.7}
             axes.errorbar(places, row["learned"], errors, **dots)
@@ -184,7 +216,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--smoke", action="store_true", help="two tiny iterations: that it runs, not what it finds")
     args = parser.parse_args()
     if args.smoke:
-        args.games, args.runs, args.iterations = ["rps"], ["uniform"], 2
+        args.games, args.runs, args.iterations = ["rps"], ["uniform", "exact"], 2
     return args
 
 
@@ -195,6 +227,8 @@ def main() -> None:
     rows = []
     for game in args.games:
         for kind in args.runs:
+            if (game, kind) == ("soccer", "exact"):
+                continue
             rows.append(run(game, kind, args))
             record = json.dumps({"seed": args.seed, "rows": rows}, indent=1) + "\n"
             written = replace_file(args.folder / "psro_deep.json", record.encode())
