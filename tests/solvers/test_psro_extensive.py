@@ -98,6 +98,14 @@ def test_responses_are_sensible_where_the_mixture_never_leads():
 
 
 @pytest.mark.slow
+def test_responses_found_again_count_twice_where_the_start_matters(kuhn):
+    """Without that the run would end at 0.040 after 8 iterations; `psro_v2` is at 0.029 after 20."""
+    rows = Psro(kuhn, PsroSettings(capacity=20, meta_solver="prd", tolerance=1e-5)).run(KEY).rows()
+    assert len(rows["nash_conv"]) == 20
+    assert rows["nash_conv"][-1] < 0.02
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("meta", ["mgcce", "nash"])
 def test_other_equilibria_take_kuhn_poker_along_the_same_path(kuhn, meta):
     rows = Psro(kuhn, PsroSettings(capacity=12, meta_solver=meta, tolerance=1e-4)).run(KEY).rows()

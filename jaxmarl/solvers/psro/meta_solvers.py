@@ -41,6 +41,8 @@ ALIASES = {
 """Short names of registered solvers. Every other registered solver of normal-form games goes by its own name."""
 
 SIMPLE = ("uniform", "uniform_biased", "last")
+START_MATTERS = ("prd",)
+"""Averages of a path from the uniform mixture: as in OpenSpiel's `psro_v2`, what is found again counts twice there."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ class MetaSolver:
         solve: (empirical game, variances `[n, K, ..., K]` of an episode's return) -> distribution `[K, ..., K]`.
         on_host: whether it runs outside `jit`.
         swap: whether it is a correlated equilibrium, so that oracles respond to each recommendation.
-        repeats: whether a strategy that is there already counts twice when it is found again (fictitious play).
+        repeats: whether a strategy that is there already counts twice when it is found again (fictitious play, or
+            dynamics that have not converged).
     """
 
     name: str
@@ -105,7 +108,8 @@ def meta_solver(name: str, num_players: int, zero_sum: bool, **options: Any) -> 
             return _legal_joint(game, jnp.asarray(solution.joint, dtype))
         return game.joint(tuple(jnp.asarray(strategy, dtype) for strategy in solution.strategies))
 
-    return MetaSolver(name, solve, entry.on_host, swap=entry.gap_kind == "ce_gap")
+    swap, repeats = entry.gap_kind == "ce_gap", solver in START_MATTERS
+    return MetaSolver(name, solve, entry.on_host, swap, repeats)
 
 
 def _nash_solver(num_players: int, zero_sum: bool) -> str:
