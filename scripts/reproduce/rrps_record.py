@@ -265,12 +265,12 @@ def curves(args: Args, console: Console) -> None:
     style.panel_title(left, "Return of the matches recorded in each round")
     start = 0
     for each in rounds:
-        payoff = np.convolve(each.losses["payoff"], np.ones(20) / 20, "valid")
-        right.plot(start + 20 + np.arange(len(payoff)), payoff, color=style.ACCENT)
+        payoff = np.convolve(each.losses["payoff"], np.ones(50) / 50, "valid")
+        right.plot(start + 50 + np.arange(len(payoff)), payoff, color=style.ACCENT)
         start += len(each.losses["payoff"])
         right.axvline(start, color=style.FAINT, linewidth=0.8)
     right.set_xlabel("gradient step (lines: matches recorded anew)", fontsize=style.BODY, color=style.INK)
-    style.panel_title(right, "Expected payoff of a throw while fitting, mean of 20 steps")
+    style.panel_title(right, "Payoff of a throw while fitting, mean of 50")
     left.legend(fontsize=style.BODY, frameon=False)
     for axes in (left, right):
         style.quiet_axes(axes, grid="y")
