@@ -23,7 +23,6 @@ from jaxtyping import Array
 
 from jaxmarl.core import VectorEnv
 from jaxmarl.core.files import replace_file
-from jaxmarl.core.rollout import actor_from_policy, rollout, start_rollout
 from jaxmarl.interop import GymnaxEnvironment
 from jaxmarl.learners import Learner
 from jaxmarl.learners.value import (
@@ -39,6 +38,7 @@ from jaxmarl.learners.value import (
     ReturnHead,
     ValueConfig,
     deep_q,
+    first_returns,
     pqn,
 )
 
@@ -48,8 +48,9 @@ class Task(NamedTuple):
 
     Attributes:
         env: the environment.
-        steps: environment steps of training.
-        low: lowest return, by which the ranges of atoms are set.
+        steps: environment steps of training, from a replay.
+        on_policy_steps: the same of PQN, which reuses nothing and plays fast.
+        low: lowest discounted return, by which the ranges of atoms are set.
         high: highest.
         length: steps of an episode, at most.
         settings: of the learners from a replay.
@@ -60,6 +61,7 @@ class Task(NamedTuple):
 
     env: GymnaxEnvironment
     steps: int
+    on_policy_steps: int
     low: float
     high: float
     length: int
@@ -72,17 +74,21 @@ class Task(NamedTuple):
 TASKS = {
     "CartPole": Task(
         GymnaxEnvironment("CartPole-v1"),
-        100_000,
+        60_000,
+        500_000,
         0.0,
         100.0,
         500,
-        {"n_step": 3, "epsilon_steps": 10_000, "learning_rate": 5e-4, "target_every": 50},
-        {"collect": 64, "epochs": 4, "minibatches": 16, "trace": 0.95, "reward_scale": 0.1, "learning_rate": 1e-3},
+        {"n_step": 3, "reward_scale": 0.1, "epsilon_steps": 10_000, "gradient_steps": 16, "learning_rate": 1e-3}
+        | {"target_every": 1, "target_rate": 0.01},
+        {"collect": 64, "epochs": 4, "minibatches": 16, "trace": 0.95, "reward_scale": 0.1, "learning_rate": 1e-4}
+        | {"hidden": (256, 256), "epsilon_end": 0.2, "epsilon_steps": 100_000},
         500.0,
         "CleanRL, 500k steps: C51 498.5 ± 1.8, DQN 498.4 ± 2.3; rl-zoo, 50k: QR-DQN 500",
     ),
     "Catch": Task(
         GymnaxEnvironment("Catch-bsuite"),
+        20_000,
         20_000,
         -1.0,
         1.0,
@@ -95,6 +101,7 @@ TASKS = {
     "DeepSea 8": Task(
         GymnaxEnvironment("DeepSea-bsuite", (("size", 8),)),
         60_000,
+        60_000,
         0.0,
         1.0,
         8,
@@ -105,12 +112,14 @@ TASKS = {
     ),
     "Breakout": Task(
         GymnaxEnvironment("Breakout-MinAtar"),
-        1_000_000,
+        300_000,
+        500_000,
         0.0,
-        50.0,
+        20.0,
         1000,
-        {"epsilon_steps": 100_000, "hidden": (128,), "learning_rate": 2.5e-4},
-        {"collect": 32, "minibatches": 16, "learning_rate": 5e-4, "hidden": (128,)},
+        {"n_step": 3, "epsilon_steps": 50_000, "hidden": (128,), "gradient_steps": 4, "batch": 32}
+        | {"learning_rate": 5e-4, "target_every": 1, "target_rate": 0.01},
+        {"collect": 32, "epsilon_steps": 50_000, "minibatches": 16, "learning_rate": 5e-4, "hidden": (128,)},
         float("nan"),
         "no table published for this learner",
     ),
@@ -120,9 +129,9 @@ SHARED = {"hidden": (64, 64), "collect": 4, "gradient_steps": 8, "rounds": 25, "
 
 def heads(task: Task) -> dict[str, ReturnHead]:
     """The learners from a replay, by name."""
-    margin = 0.1 * (task.high - task.low)
-    low, high = task.low - margin, task.high + margin
-    kappa = (task.high - task.low) / 100
+    scale = task.settings.get("reward_scale", 1.0)
+    span = scale * (task.high - task.low)
+    low, high, kappa = scale * task.low - 0.1 * span, scale * task.high + 0.1 * span, span / 100
     return {
         "DQN": MeanHead(),
         "C51": CategoricalHead(low, high, 51),
@@ -130,7 +139,7 @@ def heads(task: Task) -> dict[str, ReturnHead]:
         "IQN": ImplicitQuantileHead(kappa=kappa),
         "FQF": FractionHead(16, kappa=kappa),
         "HL-Gauss": HistogramHead(low, high, 51),
-        "log-mapped": MappedHead(LogLinearMap(), most=task.high * 1.5),
+        "log-mapped": MappedHead(LogLinearMap(), most=1.5 * scale * task.high),
     }
 
 
@@ -140,8 +149,8 @@ LEARNERS = (*heads(TASKS["Catch"]), "PQN")
 def build(name: str, task: Task, steps: int) -> Learner:
     """A learner of the task, whose schedules end with the training."""
     if name == "PQN":
-        exploring = min(task.settings["epsilon_steps"], steps)
-        options = {"hidden": (128, 128), "anneal_steps": steps, "epsilon_steps": exploring, **task.on_policy}
+        options = {"hidden": (128, 128), "epsilon_steps": task.settings["epsilon_steps"], **task.on_policy}
+        options |= {"anneal_steps": steps, "epsilon_steps": min(options["epsilon_steps"], steps)}
         return pqn(VectorEnv(task.env, 32), PQNConfig(**options))
     exploring = min(task.settings["epsilon_steps"], steps)
     options = {**SHARED, **task.settings, "epsilon_steps": exploring, "anneal_steps": steps}
@@ -151,15 +160,9 @@ def build(name: str, task: Task, steps: int) -> Learner:
 def greedy_return(task: Task, learner: Learner, episodes: int = 32) -> Callable[[Any, Array], Array]:
     """(params, key) to the mean return of first episodes; one that has not ended counts as far as it came."""
     env = VectorEnv(task.env, episodes)
-    actor, env_params = actor_from_policy(learner.policy, episodes, 1), env.default_params
 
     def play(params: Any, key: Array) -> Array:
-        state = start_rollout(env, actor, key, env_params)
-        state, path, _ = rollout(env, actor, params, state, key, env_params, task.length, keep_info=False)
-        done = path.terminated | path.truncated
-        first = done & (jnp.cumsum(done, 0) == 1)
-        ended = jnp.sum(jnp.where(first, path.episode_return[..., 0], 0.0), 0)
-        return jnp.mean(jnp.where(jnp.any(done, 0), ended, state.episode_return[:, 0]))
+        return jnp.mean(first_returns(env, learner.policy, params, key, env.default_params, task.length))
 
     return play
 
@@ -167,7 +170,7 @@ def greedy_return(task: Task, learner: Learner, episodes: int = 32) -> Callable[
 def train(name: str, place: str, args: argparse.Namespace) -> dict[str, Any]:
     """Curves of greedy returns of all seeds of a cell."""
     task = TASKS[place]
-    steps = args.steps or task.steps
+    steps = args.steps or (task.on_policy_steps if name == "PQN" else task.steps)
     learner = build(name, task, steps)
     chunk = max(1, steps // (args.points * learner.steps_per_update))
     points = -(-steps // (chunk * learner.steps_per_update))  # schedules end with the training, or just before

@@ -38,10 +38,12 @@ from jaxmarl.learners.value.heads import CategoricalHead, HistogramHead, MeanHea
 from jaxmarl.learners.value.implicit import FractionHead, ImplicitQuantileHead
 from jaxmarl.learners.value.loop import ValueLearning, ValueState, deep_q
 from jaxmarl.learners.value.mapped import IdentityMap, LogLinearMap, LogMap, MappedHead, ValueMap
+from jaxmarl.learners.value.play import first_returns
 from jaxmarl.learners.value.pqn import PQNConfig, lambda_returns, pqn
 from jaxmarl.learners.value.replay import Replay, Transition
 from jaxmarl.learners.value.soft import SoftLearning, SoftNetwork, soft_actor_critic
-from jaxmarl.learners.value.stock import StockHead, StockParams, TailStart, WithStock, from_stock, stock_q, tail_start
+from jaxmarl.learners.value.stock import StockHead, TailStart, returns_by_stock, stock_q, tail_start
+from jaxmarl.learners.value.stock_environment import StockParams, WithStock, from_stock
 
 __all__ = [
     "CategoricalHead",
@@ -70,9 +72,11 @@ __all__ = [
     "ValueState",
     "WithStock",
     "deep_q",
+    "first_returns",
     "from_stock",
     "lambda_returns",
     "pqn",
+    "returns_by_stock",
     "risk_neutral",
     "soft_actor_critic",
     "stock_q",

@@ -7,122 +7,29 @@ that is the conditional value at risk. `distributional.stock` has the exact answ
 
 from dataclasses import dataclass, field, replace
 from functools import partial
-from math import prod
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from flax import struct
 from jaxtyping import Array, Float, PyTree
 
-from jaxmarl.core.chance import Uniform
-from jaxmarl.core.checks import require
+from jaxmarl.core.checks import require, require_int
+from jaxmarl.core.policy import Policy
 from jaxmarl.core.rollout import BatchedEnv
-from jaxmarl.core.spaces import Box
 from jaxmarl.core.vector import VectorEnv
-from jaxmarl.core.wrappers import Wrapper
+from jaxmarl.distributional.categorical import two_hot
 from jaxmarl.distributional.law import Law, ReturnLaw
-from jaxmarl.distributional.quantile import Quantile
-from jaxmarl.distributional.utility import Utility, shortfall
+from jaxmarl.distributional.quantile import Quantile, uniform_quantile
+from jaxmarl.distributional.risk import cvar
+from jaxmarl.distributional.stock import first_best
+from jaxmarl.distributional.utility import Utility
 from jaxmarl.learners.base import Learner
-from jaxmarl.learners.value.acting import value_network
 from jaxmarl.learners.value.config import ValueConfig
 from jaxmarl.learners.value.heads import CategoricalHead, QuantileHead, ReturnHead
 from jaxmarl.learners.value.loop import deep_q
+from jaxmarl.learners.value.play import first_returns
 from jaxmarl.learners.value.replay import Transition
-
-
-@struct.dataclass
-class StockParams:
-    """Params of `WithStock`.
-
-    Attributes:
-        env: of the environment.
-        low: first stocks are uniform from here,
-        high: to here. Equal where an episode is played from a given stock.
-    """
-
-    env: PyTree
-    low: Float[Array, ""]
-    high: Float[Array, ""]
-
-
-@struct.dataclass
-class StockState:
-    """State of the environment, and the stock of each agent `[N]`."""
-
-    env: PyTree
-    stock: Float[Array, " N"]
-
-
-@dataclass(frozen=True)
-class WithStock(Wrapper):
-    """Each agent also sees its stock: the last entry of its observation, after those of `env`, flattened.
-
-    Attributes:
-        low: default of the lowest first stock: minus the highest return, from any state on the way. Learners draw
-            stocks between `low` and `high`, and tell them apart there only.
-        high: default of the highest: minus the lowest return.
-        discount: γ.
-    """
-
-    low: float = -1.0
-    high: float = 1.0
-    discount: float = 1.0
-
-    def __post_init__(self):
-        super().__post_init__()
-        require(self.low <= self.high, "low, high", (self.low, self.high), "in order")
-        require(0 < self.discount <= 1, "discount", self.discount, "in (0, 1]")
-
-    @property
-    def horizon(self) -> int | None:
-        return self.env.horizon
-
-    @property
-    def default_params(self) -> StockParams:
-        return StockParams(self.env.default_params, jnp.float32(self.low), jnp.float32(self.high))
-
-    @property
-    def reset_chance(self):
-        return self.env.reset_chance, Uniform((self.num_agents,))
-
-    @property
-    def step_chance(self):
-        return self.env.step_chance
-
-    def observation_space(self, params) -> Box:
-        return Box(-np.inf, np.inf, (prod(self.env.observation_space(params.env).shape) + 1,))
-
-    def action_space(self, params):
-        return self.env.action_space(params.env)
-
-    def benchmarks(self, params):
-        return {}
-
-    def validate(self, params) -> None:
-        self.env.validate(params.env)
-        low, high = float(params.low), float(params.high)
-        require(low <= high, "low, high", (low, high), "in order")
-
-    def initial(self, chance, params) -> StockState:
-        env_chance, share = chance
-        return StockState(self.env.initial(env_chance, params.env), params.low + (params.high - params.low) * share)
-
-    def transition(self, state, action, chance, params):
-        env, reward, terminated, info = self.env.transition(state.env, action, chance, params.env)
-        return StockState(env, (state.stock + reward) / self.discount), reward, terminated, info
-
-    def truncated(self, state, params):
-        return self.env.truncated(state.env, params.env)
-
-    def action_mask(self, state, params):
-        return self.env.action_mask(state.env, params.env)
-
-    def observe(self, state, params):
-        seen = self.env.observe(state.env, params.env).reshape(self.num_agents, -1).astype(jnp.float32)
-        return jnp.concatenate([seen, state.stock[:, None]], -1)
+from jaxmarl.learners.value.stock_environment import WithStock, from_stock
 
 
 @dataclass(frozen=True)
@@ -135,22 +42,35 @@ class StockHead(ReturnHead):
         inner: how laws are represented and learned.
         low: stocks are drawn from here,
         high: to here.
+        num_knots: the network reads a stock by its place between equally spaced knots, the ends included, so that a
+            function with kinks there is easily said.
+        on_knots: whether only the knots are drawn. Where all rewards are multiples of their gap, and first stocks too,
+            no others are met.
     """
 
     inner: ReturnHead = field(default_factory=lambda: QuantileHead(32, kappa=0.1))
     low: float = -1.0
     high: float = 1.0
+    num_knots: int = 32
+    on_knots: bool = False
 
     def __post_init__(self):
         laws = QuantileHead, CategoricalHead
         require(isinstance(self.inner, laws), "inner", self.inner, "a head of quantiles or of categorical laws")
         require(self.low < self.high, "low, high", (self.low, self.high), "in order")
+        require_int("num_knots", self.num_knots, 2)
+
+    @property
+    def knots(self) -> Float[Array, " knots"]:
+        """From `low` to `high`."""
+        return jnp.linspace(self.low, self.high, self.num_knots)
 
     def see(self, obs):
         """The observation, and the stock as a part of its range, beyond which its sign alone counts."""
         stock = obs[..., -1:]
         place = (jnp.clip(stock, self.low, self.high) - self.low) / (self.high - self.low)
-        return jnp.concatenate([obs[..., :-1], 2 * place - 1, (stock >= 0).astype(obs.dtype)], -1)
+        sign = (stock >= 0).astype(obs.dtype)
+        return jnp.concatenate([obs[..., :-1], 2 * place - 1, sign, two_hot(stock[..., 0], self.knots)], -1)
 
     def outputs(self, features, num_actions, key):
         return self.inner.outputs(features, num_actions, key)
@@ -168,7 +88,11 @@ class StockHead(ReturnHead):
         return self.inner.loss(outputs, target)
 
     def prepare(self, batch: Transition, key: Array) -> Transition:
-        stock = jax.random.uniform(key, batch.reward.shape, minval=self.low, maxval=self.high)
+        shape = batch.reward.shape
+        if self.on_knots:
+            stock = self.knots[jax.random.randint(key, shape, 0, self.num_knots)]
+        else:
+            stock = jax.random.uniform(key, shape, minval=self.low, maxval=self.high)
         following = (stock + batch.reward) / batch.span
         after = batch.next._replace(obs=batch.next.obs.at[..., -1].set(following))
         return replace(batch, obs=batch.obs.at[..., -1].set(stock), next=after)
@@ -196,7 +120,8 @@ def stock_q(
         config: settings; its discount is that of the stock, rewards are not scaled and steps not merged.
         env_params: of the environments (default: `env.default_params`).
         head: how laws of the return are represented (default: 32 quantiles). Quantiles lose events rarer than half of
-            their probability; where returns are numbers of a lattice, a `CategoricalHead` on it loses nothing.
+            their probability; where returns are numbers of a lattice, a `CategoricalHead` on it loses nothing. A
+            `StockHead` says how stocks are read and drawn, too.
 
     Raises:
         ValueError: environments without stock, or settings that do not fit it.
@@ -211,49 +136,60 @@ def stock_q(
 
 
 class TailStart(NamedTuple):
-    """The first stock for a level of the lower tail, and what the network believes of it.
+    """The first stock for a level of the lower tail, and what play from it is worth.
 
     Attributes:
         stock: c.
-        value: conditional value at risk from it.
+        value: conditional value at risk of the simulated returns from it.
     """
 
     stock: Float[Array, ""]
     value: Float[Array, ""]
 
 
-def tail_start(
+def returns_by_stock(
     env: BatchedEnv,
-    config: ValueConfig,
+    policy: Policy,
     params: PyTree,
-    level: Any,
-    obs: Float[Array, " F"],
     stocks: Float[Array, " C"],
-    head: ReturnHead | None = None,
-) -> TailStart:
-    """The first stock that maximises `-c + E min(c + G, 0) / level`, by the network of `stock_q` with `shortfall`.
+    key: Array,
+    num_steps: int,
+    env_params: PyTree = None,
+) -> Float[Array, "C B N"]:
+    """Simulated returns of the first episode of each instance, started at each stock, with common random numbers.
 
     Args:
-        env: as for `stock_q`.
-        config: as for `stock_q`.
+        env: as for `stock_q`; each of its B instances plays once from each stock.
+        policy: of the learner.
         params: of the learner.
-        level: of the conditional value at risk, in (0, 1].
-        obs: `[F]`, a first observation, without stock.
-        stocks: `[C]`, among which it is looked for.
-        head: as for `stock_q`.
+        stocks: `[C]`.
+        key: of the play.
+        num_steps: of an episode, at most.
+        env_params: of the environments (default: `env.default_params`).
     """
-    full = _head(_with_stock(env), head)
-    network = value_network(env, env.default_params, full, config.hidden, config.layer_norm)
-    seen = jnp.concatenate([jnp.broadcast_to(obs, (stocks.size, obs.size)), stocks[:, None]], -1)
-    law = full.law(network.apply(params, seen), seen)
-    values = -stocks + jnp.max(expected(shortfall(), law), -1) / level
-    best = jnp.argmax(values)
+    wrapper = _with_stock(env)
+    env_params = env.default_params if env_params is None else env_params
+
+    def play(stock):
+        return first_returns(env, policy, params, key, from_stock(env_params, stock), num_steps, wrapper.discount)
+
+    return jax.lax.map(play, stocks)
+
+
+def tail_start(stocks: Float[Array, " C"], returns: Float[Array, "C episodes"], level: Any) -> TailStart:
+    """The first stock from which the conditional value at risk of returns that were played is largest.
+
+    What the network believes is no guide: it is optimistic, most so where the tail is thin. From the best stock the
+    conditional value at risk is `max_c (-c + E min(c + G, 0) / level)` if play is optimal for every stock.
+
+    Args:
+        stocks: `[C]`.
+        returns: `[C, episodes]`, for example of an agent, by `returns_by_stock`.
+        level: of the conditional value at risk, in (0, 1].
+    """
+    values = cvar(uniform_quantile(returns), level)
+    best = first_best(values)
     return TailStart(stocks[best], values[best])
-
-
-def from_stock(params: StockParams, stock: Any) -> StockParams:
-    """The params with which every episode starts from one stock."""
-    return replace(params, low=jnp.asarray(stock, jnp.float32), high=jnp.asarray(stock, jnp.float32))
 
 
 def _with_stock(env: BatchedEnv) -> WithStock:
@@ -264,5 +200,7 @@ def _with_stock(env: BatchedEnv) -> WithStock:
 
 
 def _head(wrapper: WithStock, inner: ReturnHead | None) -> StockHead:
+    if isinstance(inner, StockHead):
+        return inner
     head = StockHead(low=wrapper.low, high=wrapper.high)
     return head if inner is None else replace(head, inner=inner)
