@@ -45,6 +45,7 @@ from jaxmarl.solvers.quantal_response import (
     logit_residual,
     logit_response,
     quantal_response,
+    sequential_logit_responses,
 )
 from jaxmarl.solvers.registry import default_solver, list_solvers, register_solver, solve, solver_entry
 from jaxmarl.solvers.replicator import (
@@ -106,6 +107,7 @@ __all__ = [
     "robust_price_of_anarchy",
     "select_correlated",
     "self_play",
+    "sequential_logit_responses",
     "smallest_epsilon",
     "smooth_fictitious_play",
     "smoothed_nash_conv",

@@ -155,3 +155,31 @@ def logit_limit(game: NormalFormGame, *, max_precision: float = 1e4) -> Solution
     reached = jax.tree.map(lambda leaf: leaf[0], strategies)
     residual = logit_residual(scaled, reached, precisions[0])
     return nash_solution(game, polish(scaled, reached), steps[0], {"residual": residual[None]})
+
+
+def sequential_logit_responses(
+    game: NormalFormGame, precision: float | Float[Array, ""], iterations: int = 1000
+) -> Solution:
+    """Players revise one after the other, each by its exact logit response to the others as they are.
+
+    In a game of common payoffs `u` every revision raises `E[u] + (1 / precision) sum_i H(x_i)`, so that play converges
+    to a logit equilibrium: the exact limit of heterogeneous-agent soft actor-critic (Liu et al. 2024, theorem 2),
+    whose temperature is `1 / precision`. Which one depends on the order of the players, here their own.
+
+    Args:
+        game: one game; `vmap` for batches.
+        precision: positive, per unit of payoff.
+        iterations: rounds in which every player revises once, from uniform play.
+
+    Returns:
+        the last profile; `trace["residual"]` and `trace["payoff"]`, of the first player, after every round.
+    """
+
+    def revise(strategies: Strategies, _: None) -> tuple[Strategies, tuple[Array, Array]]:
+        for i in range(game.num_players):
+            response = masked_softmax(precision * game.action_payoffs(i, strategies), game.mask(i))
+            strategies = (*strategies[:i], response, *strategies[i + 1 :])
+        return strategies, (logit_residual(game, strategies, precision), game.expected_payoffs(strategies)[0])
+
+    strategies, (residual, payoff) = jax.lax.scan(revise, game.uniform_strategies(), length=iterations)
+    return nash_solution(game, strategies, jnp.asarray(iterations), {"residual": residual, "payoff": payoff})
