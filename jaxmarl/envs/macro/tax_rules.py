@@ -147,8 +147,9 @@ def tax_outcome(economy: TaxEconomy, hours: Float[Array, " N"], rates: Float[Arr
 def welfare(economy: TaxEconomy, outcome: TaxOutcome, objective: str) -> Float[Array, ""]:
     """What the planner maximises.
 
-    `"crra"`: the utility that would be worth as much if all had it (`equal_equivalent`), in money; it grows with the sum
-    of `u^(1-γ) / (1-γ)`. `"rawls"`: the least utility. `"inverse_income"`: the mean of `u / z` (Karten et al. 2025).
+    `"crra"`: the utility that would be worth as much if all had it (`equal_equivalent`), in money; it grows with the
+    sum of `u^(1-γ) / (1-γ)`. `"rawls"`: the least utility. `"inverse_income"`: the mean of `u / z`, as in Karten et al.
+    (2025); it is largest where the poor earn nothing, so that the floor decides how large.
     """
     utilities = outcome.utilities
     if objective == "rawls":
