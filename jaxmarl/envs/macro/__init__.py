@@ -37,11 +37,6 @@ from jaxmarl.envs.macro.stationary import (
     solve_stationary,
     stationary_equilibrium,
 )
-    Production,
-    StationaryEquilibrium,
-    complete_markets,
-    stationary_equilibrium,
-)
 from jaxmarl.envs.macro.tax_optimum import (
     OptimalRates,
     SaezSchedule,
