@@ -9,7 +9,7 @@ from jaxmarl.core import MaskedObs, VectorEnv
 from jaxmarl.distributional import tabular_mdp
 from jaxmarl.learners.value import QuantileHead, SoftNetwork, Transition, ValueConfig, soft_actor_critic
 from jaxmarl.learners.value.functionals import risk_neutral
-from jaxmarl.learners.value.soft import SoftLearning, SoftOutputs, soft_policy
+from jaxmarl.learners.value.soft import DiscreteSoftLearning, SoftOutputs, soft_policy
 from jaxmarl.testing.probes import RandomStop, decisions
 
 
@@ -30,9 +30,9 @@ def test_the_law_that_follows_is_that_of_all_next_actions_and_their_entropy():
 
     seen = MaskedObs(jnp.zeros((1, 1, 2)), jnp.array([[[True, True, False]]]))
     one = jnp.ones((1, 1))
-    batch = Transition(seen.obs, jnp.zeros((1, 1), jnp.int32), one, 0.5 * one, 0.5 * one, seen)
+    batch = Transition(seen, jnp.zeros((1, 1), jnp.int32), one, 0.5 * one, 0.5 * one, seen)
     env = VectorEnv(RandomStop(), 1)
-    learning = SoftLearning(env, ValueConfig(), None, Fixed(), risk_neutral, risk_neutral, 0.5)
+    learning = DiscreteSoftLearning(env, ValueConfig(), None, Fixed(), risk_neutral, risk_neutral, 0.5)
     found = learning.losses(jnp.log(0.2), jnp.log(0.2), batch, None)
     policy = np.array([0.25, 0.75])
     soft = 1 + 0.5 * (np.array([4.0, 1.0]) - 0.2 * np.log(policy))  # the lower critic of each legal action
@@ -75,9 +75,10 @@ def test_entropy_settles_where_it_is_aimed_and_critics_know_the_law():
     for critic in outputs.critics:
         np.testing.assert_allclose(critic[0], 1.0, atol=0.2)
         np.testing.assert_allclose(np.sort(critic[1]), [0.0] * 8 + [4.0] * 8, atol=0.4)
-    # what follows the end is never read, but it is where this policy learns: the empty observation
-    policy = np.asarray(jax.nn.softmax(network.apply(state.params, jnp.array([1.0, 0.0])).logits))
-    assert policy.min() > 0
+    # the bet is worth 1 more, and the aimed entropy 0.3 log 2 is that of 5 % for the other
+    policy = np.asarray(jax.nn.softmax(outputs.logits))
+    assert -policy @ np.log(policy) == pytest.approx(0.3 * np.log(2), abs=0.05)
+    assert policy[1] > 0.9
 
 
 @pytest.mark.slow

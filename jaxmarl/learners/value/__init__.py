@@ -9,7 +9,8 @@
 | FQF | `deep_q(env, FractionHead(num_quantiles), config)` |
 | log-mapped and reward-decomposed Q | `deep_q(env, MappedHead(mapping, channels), config)` |
 | control of `E f(stock + return)`: tails, targets | `stock_q(VectorEnv(WithStock(env, low, high), B), f, config)` |
-| distributional soft actor-critic, discrete actions | `soft_actor_critic(env, config)` |
+| distributional soft actor-critic | `soft_actor_critic(env, config)`; of continuous actions `box_soft_actor_critic` |
+| exponential utility | `entropic_actor_critic(env, config, aversion=a)`; `deep_q(env, EntropicHead(a), config)` |
 | PQN | `pqn(env, PQNConfig(...))` |
 | HL-Gauss, two-hot | `deep_q(env, HistogramHead(low, high, num_bins), config)`, `ratio=0` |
 
@@ -33,6 +34,7 @@ are what PQN takes from here.
 """
 
 from jaxmarl.learners.value.config import ValueConfig
+from jaxmarl.learners.value.entropic import EntropicHead
 from jaxmarl.learners.value.functionals import Functional, risk_neutral
 from jaxmarl.learners.value.heads import CategoricalHead, HistogramHead, MeanHead, QuantileHead, ReturnHead
 from jaxmarl.learners.value.implicit import FractionHead, ImplicitQuantileHead
@@ -41,12 +43,14 @@ from jaxmarl.learners.value.mapped import IdentityMap, LogLinearMap, LogMap, Map
 from jaxmarl.learners.value.play import first_returns
 from jaxmarl.learners.value.pqn import PQNConfig, lambda_returns, pqn
 from jaxmarl.learners.value.replay import Replay, Transition
-from jaxmarl.learners.value.soft import SoftLearning, SoftNetwork, soft_actor_critic
+from jaxmarl.learners.value.soft import SoftLearning, SoftNetwork, entropic_actor_critic, soft_actor_critic
+from jaxmarl.learners.value.soft_box import box_soft_actor_critic
 from jaxmarl.learners.value.stock import StockHead, TailStart, returns_by_stock, stock_q, tail_start
 from jaxmarl.learners.value.stock_environment import StockParams, WithStock, from_stock
 
 __all__ = [
     "CategoricalHead",
+    "EntropicHead",
     "FractionHead",
     "Functional",
     "HistogramHead",
@@ -71,7 +75,9 @@ __all__ = [
     "ValueMap",
     "ValueState",
     "WithStock",
+    "box_soft_actor_critic",
     "deep_q",
+    "entropic_actor_critic",
     "first_returns",
     "from_stock",
     "lambda_returns",

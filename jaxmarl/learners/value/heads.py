@@ -58,6 +58,10 @@ class ReturnHead(abc.ABC):
     def loss(self, outputs: PyTree, target: PyTree) -> Float[Array, "*batch"]:
         """Loss of the outputs `[...]` of the action taken."""
 
+    def against(self, outputs: PyTree, law: Law) -> Float[Array, "*batch"]:
+        """Loss of outputs `[...]` against laws `[..., M]` in any order of atoms: for critics of a stochastic policy."""
+        raise NotImplementedError(f"{type(self).__name__} has no loss against a mixture of laws")
+
     def see(self, obs: Array) -> Array:
         """What the encoder reads of an observation; all of it, as it is."""
         return obs
@@ -186,6 +190,10 @@ class QuantileHead(ReturnHead):
     def loss(self, outputs, target):
         levels = midpoint_levels(self.num_quantiles, outputs.dtype)
         return quantile_huber_loss(outputs, levels, target, self.kappa)
+
+    def against(self, outputs, law):
+        levels = midpoint_levels(self.num_quantiles, outputs.dtype)
+        return quantile_huber_loss(outputs, levels, law.atoms, self.kappa, target_weights=law.weights)
 
 
 @dataclass(frozen=True)

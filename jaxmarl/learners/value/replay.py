@@ -26,16 +26,16 @@ class Step:
     """Steps as they are stored; leaves `[..., N, ...]`, but flags of ends, which all agents share, `[...]`.
 
     Attributes:
-        obs: before the step.
-        action: int32, discrete.
+        obs: before the step; a `MaskedObs` where a learner needs to know what was legal.
+        action: int32, or entries of a box.
         reward: of the step.
         next: observation after the step, in the same episode, with its legal actions.
         terminated: the game ended: nothing follows.
         done: the episode ended, by the game or a time limit.
     """
 
-    obs: Array
-    action: Int32[Array, "*steps num_agents"]
+    obs: Any
+    action: Array
     reward: Float[Array, "*steps num_agents"]
     next: MaskedObs
     terminated: Bool[Array, "*steps"]
@@ -47,7 +47,7 @@ class Transition:
     """Up to n steps as one: leaves `[batch, N, ...]`.
 
     Attributes:
-        obs: before the first step.
+        obs: before the first step, as it was stored.
         action: of the first step.
         reward: discounted sum of the steps' rewards.
         discount: of what follows: `span`, or 0 where the game terminated.
@@ -55,8 +55,8 @@ class Transition:
         next: observation after the last step, with its legal actions.
     """
 
-    obs: Array
-    action: Int32[Array, "*batch num_agents"]
+    obs: Any
+    action: Array
     reward: Float[Array, "*batch num_agents"]
     discount: Float[Array, "*batch num_agents"]
     span: Float[Array, "*batch num_agents"]
@@ -77,17 +77,19 @@ class Sample(NamedTuple):
     indices: Int32[Array, " batch"] | None
 
 
-def steps_of(trajectory: Trajectory, last: MaskedObs, fixed_horizon: bool) -> Step:
-    """What a roll-out of a masked actor stores, time first: `[T, B, N, ...]`.
+def steps_of(trajectory: Trajectory, last: Any, fixed_horizon: bool) -> Step:
+    """What a roll-out stores, time first: `[T, B, N, ...]`.
 
-    After a time limit that is no horizon every action counts as legal, as the environments do not say.
+    After a time limit that is no horizon every action counts as legal, as the environments do not say. Masks of actors
+    that see none are one True.
 
     Args:
         trajectory: from `core.rollout`.
         last: observation after the last step.
         fixed_horizon: whether episodes end with roll-outs only.
     """
-    seen = trajectory.obs
+    lanes = trajectory.reward.shape
+    seen, last = _masked(trajectory.obs, lanes), _masked(last, lanes[1:])
     after = jax.tree.map(lambda x, y: jnp.concatenate([x[1:], y[None]]), seen, last)
     done = trajectory.terminated | trajectory.truncated
     if not fixed_horizon:
@@ -95,6 +97,10 @@ def steps_of(trajectory: Trajectory, last: MaskedObs, fixed_horizon: bool) -> St
         ended = done.reshape(*done.shape, *(1 for _ in range(final.ndim - done.ndim)))
         after = MaskedObs(jnp.where(ended, final, after.obs), after.mask | done[..., None, None])
     return Step(seen.obs, trajectory.action, trajectory.reward, after, trajectory.terminated, done)
+
+
+def _masked(seen: Any, lanes: tuple[int, ...]) -> MaskedObs:
+    return seen if isinstance(seen, MaskedObs) else MaskedObs(seen, jnp.ones((*lanes, 1), bool))
 
 
 def merge(steps: Step, discount: float) -> Transition:
@@ -110,7 +116,8 @@ def merge(steps: Step, discount: float) -> Transition:
 
     span = jnp.broadcast_to((discount * powers[last])[:, None], reward.shape)
     follows = jnp.where(at_last(steps.terminated)[:, None], 0.0, span)
-    return Transition(steps.obs[:, 0], steps.action[:, 0], reward, follows, span, jax.tree.map(at_last, steps.next))
+    obs = jax.tree.map(lambda x: x[:, 0], steps.obs)
+    return Transition(obs, steps.action[:, 0], reward, follows, span, jax.tree.map(at_last, steps.next))
 
 
 @dataclass(frozen=True)
