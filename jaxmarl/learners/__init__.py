@@ -2,6 +2,7 @@
 
 from jaxmarl.learners.base import Learner, over_seeds
 from jaxmarl.learners.graph_attention import GraphAttention, adjacency_matrix
+from jaxmarl.learners.happo import HAPPOConfig, happo
 from jaxmarl.learners.league import LeagueConfig, league, run_snapshots
 from jaxmarl.learners.lola_dice import LOLAConfig, lola_dice
 from jaxmarl.learners.loqa import LOQAConfig, loqa
@@ -15,6 +16,7 @@ from jaxmarl.learners.tabular import QLearningConfig, RegretMatchingConfig, q_le
 
 __all__ = [
     "GraphAttention",
+    "HAPPOConfig",
     "LOLAConfig",
     "LOQAConfig",
     "LeagueConfig",
@@ -26,6 +28,7 @@ __all__ = [
     "RepeatedQConfig",
     "SessionConfig",
     "adjacency_matrix",
+    "happo",
     "ippo_config",
     "league",
     "lola_dice",

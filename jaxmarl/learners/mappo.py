@@ -86,22 +86,23 @@ def mappo(
         ValueError: an action space of another kind, sizes that do not divide, or a graph that does not fit.
     """
     env_params = env.default_params if env_params is None else env_params
-    head = _head(env, config, env_params)
-    network = _network(env, config, head, graph)
+    head = group_head(env, config, env_params)
+    network = group_network(env, config, head, graph)
     return policy_gradient_learner(env, config, env_params, network, head, group_policy(network, head))
 
 
 def greedy_actor(env: BatchedEnv, config: MAPPOConfig, env_params: PyTree = None, graph: Any = None) -> Actor:
     """Plays all seats of a batch by the most likely actions, for evaluation; arguments and params as for `mappo`."""
-    head = _head(env, config, env.default_params if env_params is None else env_params)
-    return network_actor(env, _network(env, config, head, graph), head, greedy=True)
+    head = group_head(env, config, env.default_params if env_params is None else env_params)
+    return network_actor(env, group_network(env, config, head, graph), head, greedy=True)
 
 
-def _head(env: BatchedEnv, config: MAPPOConfig, env_params: PyTree) -> ActionHead:
+def group_head(env: BatchedEnv, config: MAPPOConfig, env_params: PyTree) -> ActionHead:
+    """How the outputs of actors become actions."""
     return action_head(env.action_space(env_params), config.bounds, config.spread, config.initial_std)
 
 
-def _network(env: BatchedEnv, config: MAPPOConfig, head: ActionHead, graph: Any) -> GroupActorCritic:
+def group_network(env: BatchedEnv, config: MAPPOConfig, head: ActionHead, graph: Any) -> GroupActorCritic:
     """The network of the settings; refuses a graph that does not fit."""
     hears: Graph = ()
     if graph is not None:
@@ -152,8 +153,8 @@ def member_policy(env: BatchedEnv, config: MAPPOConfig, agent: int, env_params: 
     """
     require_int("agent", agent, 0, env.num_agents - 1)
     env_params = env.default_params if env_params is None else env_params
-    head = _head(env, config, env_params)
-    group = _network(env, config, head, None)
+    head = group_head(env, config, env_params)
+    group = group_network(env, config, head, None)
     network, size = group.clone(num_agents=1), config.hidden if config.recurrent else 0
 
     def act(params, memory, seen, chance):

@@ -215,14 +215,18 @@ class ClippedPolicyGradient:
         start = jnp.ones((1, *carry.start.shape, self.env.num_agents), bool)
         params = self.network.init(net_key, carry.memory, obs[None], mask, start)
         scale = ValueScale.empty() if self.config.value_norm else None
-        return PolicyGradientState(params, self.optimiser.init(params), carry, key, scale)
+        return PolicyGradientState(params, self.first_opt_state(params), carry, key, scale)
+
+    def first_opt_state(self, params: PyTree) -> PyTree:
+        """State of the optimiser before the first gradient."""
+        return self.optimiser.init(params)
 
     def update(self, state: PolicyGradientState) -> tuple[PolicyGradientState, Metrics]:
         key, rollout_key, shuffle_key = jax.random.split(state.key, 3)
         carry, data, rollout_metrics = self._collect(state, rollout_key)
         scale = state.scale
         if scale is not None:
-            scale = scale.update(data.target, self._alive(data.seen, data.start), self.config.value_decay)
+            scale = scale.update(data.target, self.alive(data.seen, data.start), self.config.value_decay)
             data = data._replace(target=scale.normalise(data.target))
         params, opt_state, loss_metrics = self._optimise(state.params, state.opt_state, data, shuffle_key)
         state = PolicyGradientState(params, opt_state, carry, key, scale)
@@ -302,7 +306,7 @@ class ClippedPolicyGradient:
             "episode_return": total / ended,  # NaN where no episode ended
         }
 
-    def _alive(self, seen: MaskedObs, start: Array) -> Bool[Array, "..."] | None:
+    def alive(self, seen: MaskedObs, start: Array) -> Bool[Array, "..."] | None:
         """With death masking, who has not left the game: an agent that has sees zeros. None: everybody counts."""
         if not self.config.death_masking:
             return None
@@ -333,7 +337,7 @@ class ClippedPolicyGradient:
         seen, start = jax.tree.map(lambda x: jnp.moveaxis(x, time, 0), (batch.seen, batch.start))
         _, heads = self.network.run(params, batch.memory, seen, start)
         heads = jax.tree.map(lambda x: jnp.moveaxis(x, 0, time), heads)
-        alive = self._alive(batch.seen, batch.start)
+        alive = self.alive(batch.seen, batch.start)
 
         mean = partial(mean_of, counts=alive)
 
@@ -347,8 +351,7 @@ class ClippedPolicyGradient:
         advantage = (batch.advantage - mean(batch.advantage)) / (spread + 1e-8)
         clipped = jnp.clip(ratio, 1.0 - config.clip, 1.0 + config.clip)
         policy_loss = -mean(jnp.minimum(ratio * advantage, clipped * advantage))
-        near = batch.value + jnp.clip(heads.value - batch.value, -config.clip, config.clip)
-        value_loss = 0.5 * mean(jnp.maximum((heads.value - batch.target) ** 2, (near - batch.target) ** 2))
+        value_loss = self.value_loss(heads.value, batch, alive)
         entropy = mean(self.head.entropy(heads.policy))
         label_loss, label_metrics = self._label_loss(heads, batch.label)
         loss = policy_loss + config.value_weight * value_loss - config.entropy_weight * entropy
@@ -361,6 +364,11 @@ class ClippedPolicyGradient:
             "clip_fraction": mean(jnp.abs(ratio - 1.0) > config.clip),
             "ratio": mean(ratio),
         }
+
+    def value_loss(self, value: Array, batch: Sequences, alive: Array | None) -> Float[Array, ""]:
+        """Half the squared error, or that of the value clipped to near what it was, whichever is larger."""
+        near = batch.value + jnp.clip(value - batch.value, -self.config.clip, self.config.clip)
+        return 0.5 * mean_of(jnp.maximum((value - batch.target) ** 2, (near - batch.target) ** 2), alive)
 
     def _label_loss(self, heads: Heads, label: Array) -> tuple[Array | float, Metrics]:
         """Cross-entropy of the head that names the opponent, if the network has one."""

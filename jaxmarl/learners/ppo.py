@@ -34,11 +34,17 @@ def ppo(env: BatchedEnv, config: PPOConfig, env_params: PyTree = None) -> Learne
 
 
 def policy_gradient_learner(
-    env: BatchedEnv, config: PPOConfig, env_params: PyTree, network: ActorCritic, head: ActionHead, policy: Policy
+    env: BatchedEnv,
+    config: PPOConfig,
+    env_params: PyTree,
+    network: ActorCritic,
+    head: ActionHead,
+    policy: Policy,
+    kind: type[ClippedPolicyGradient] = ClippedPolicyGradient,
 ) -> Learner:
     """The learner of a network, whatever its architecture; refuses sizes that do not divide."""
     check_num_steps(env, config.chunk_length)
-    algorithm = ClippedPolicyGradient(env, config, env_params, network, head)
+    algorithm = kind(env, config, env_params, network, head)
     sequences = algorithm.num_sequences
     allowed = f"a divisor of the {sequences} sequences of an update"
     require(sequences % config.minibatches == 0, "minibatches", config.minibatches, allowed)
