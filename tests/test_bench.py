@@ -98,7 +98,7 @@ def test_a_file_with_a_rate_that_is_no_number_or_of_great_size_is_refused(tmp_pa
         load_results(path)
     with path.open("r+b") as file:
         file.truncate(results.MOST_BYTES + 1)
-    with pytest.raises(ValueError, match="must be at most 16777216 bytes"):
+    with pytest.raises(ValueError, match="must be a file of at most 16777216 bytes"):
         load_results(path)
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from jaxmarl.bench.harness import IDENTITY, Timing, machine, peak_memory
 from jaxmarl.core.checks import require
-from jaxmarl.core.files import replace_file
+from jaxmarl.core.files import read_json, replace_file
 
 VERSION = 1
 MOST_BYTES = 16 * 2**20  # of a file of results; a long one has 100 kB
@@ -75,10 +75,8 @@ def load_results(path: str | Path) -> tuple[dict[str, Any], list[Row]]:
         OSError: it cannot be read.
     """
     path = Path(path)
-    size = path.stat().st_size
-    require(size <= MOST_BYTES, str(path), f"{size} bytes", f"at most {MOST_BYTES} bytes")
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path, MOST_BYTES)
         require(record["version"] == VERSION, "version", record["version"], f"{VERSION}, which this release reads")
         known = {field.name for field in fields(Row)}
         rows = [Row(**{name: value for name, value in row.items() if name in known}) for row in record["rows"]]
@@ -86,7 +84,7 @@ def load_results(path: str | Path) -> tuple[dict[str, Any], list[Row]]:
             good = isinstance(row.rate, int | float) and math.isfinite(row.rate) and row.rate > 0
             require(good, f"rate of {row.name!r}", row.rate, "a number above 0")
         return dict(record["machine"]), rows
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is not a file of jaxmarl bench --out: {error}") from error
 
 

@@ -1,8 +1,14 @@
 """One-line refusals: a wrong argument is named, with what it got and what is allowed."""
 
 import difflib
-from collections.abc import Iterable
+import functools
+import types
+import typing
+from collections.abc import Callable, Iterable
+from numbers import Real
 from typing import Any
+
+MOST = 2**31 - 1  # of an integer field: what int32 counts and indices can hold
 
 
 def require(condition: bool, argument: str, got: Any, allowed: str) -> None:
@@ -29,3 +35,57 @@ def did_you_mean(got: Any, names: Iterable[str]) -> str:
     """`'; did you mean ...?'` for the name nearest to `got`, or an empty string."""
     near = difflib.get_close_matches(str(got), list(names), n=1, cutoff=0.5)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def require_field_types(value: Any) -> None:
+    """Raises `ValueError` unless the fields of a dataclass are of the plain types that its annotations say.
+
+    Looked at are numbers, strings, truth values, None and tuples of them; integers must fit into int32 and floats must
+    not be NaN. Fields annotated otherwise are left to the class.
+    """
+    for name, hint in _field_types(type(value)).items():
+        got = getattr(value, name)
+        if not _fits(got, hint):
+            allowed = hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint)
+            require(False, name, got, f"of type {allowed}" + (" (within int32)" if "int" in allowed else ""))
+
+
+def with_field_types(check: Callable[[Any], None]) -> Callable[[Any], None]:
+    """A dataclass's `__post_init__`, which looks at the types of fields where it passes or fails without explaining."""
+
+    @functools.wraps(check)
+    def checked(self: Any) -> None:
+        try:
+            check(self)
+        except (ArithmeticError, AttributeError, LookupError, TypeError):
+            require_field_types(self)
+            raise
+        require_field_types(self)
+
+    return checked
+
+
+@functools.cache
+def _field_types(cls: type) -> dict[str, Any]:
+    hints = typing.get_type_hints(cls)
+    return {name: hints[name] for name in getattr(cls, "__dataclass_fields__", {}) if name in hints}
+
+
+def _fits(got: Any, hint: Any) -> bool:
+    """Whether a value is of a type, where the type is a plain one."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return any(_fits(got, each) for each in arguments)
+    if origin is tuple:
+        if not isinstance(got, tuple):
+            return False
+        if len(arguments) == 2 and arguments[1] is Ellipsis:
+            return all(_fits(each, arguments[0]) for each in got)
+        return len(got) == len(arguments) and all(map(_fits, got, arguments))
+    if hint is int:
+        return isinstance(got, int) and not isinstance(got, bool) and -MOST <= got <= MOST
+    if hint is float:
+        return isinstance(got, Real) and not isinstance(got, bool) and got == got
+    if hint in (bool, str):
+        return isinstance(got, hint)
+    return got is None if hint in (None, types.NoneType) else True

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
 from jaxmarl.core.chance import Chance, ChanceSpec, draw
+from jaxmarl.core.checks import with_field_types
 from jaxmarl.core.spaces import Discrete, Space
 
 State = TypeVar("State")
@@ -27,6 +28,15 @@ class Environment(abc.ABC, Generic[State, Params]):
     the deterministic pieces `initial`, `transition` and `observe`, and declares what they draw in `reset_chance` and
     `step_chance`; users call `reset` and `step`, which draw it from a key. `step` is one transition and never resets.
     """
+
+    @with_field_types
+    def __post_init__(self) -> None:
+        """Raises a one-line `ValueError` where a field is not allowed; types of fields are looked at for everyone."""
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        if "__post_init__" in vars(cls):
+            cls.__post_init__ = with_field_types(cls.__post_init__)  # type: ignore[method-assign]
 
     @property
     def zero_sum(self) -> bool:

@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jaxmarl.core.checks import require, require_int
-from jaxmarl.core.files import replace_file
+from jaxmarl.core.files import read_json, replace_file
 from jaxmarl.evaluation.metrics import (
     AgentScore,
     Interval,
@@ -244,7 +244,7 @@ def load_report(path: str | Path) -> PopulationReport:
     path = Path(path)
     path = path / REPORT_FILE if path.is_dir() else path
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path)
     except ValueError as error:
         raise ValueError(f"{path}: not valid JSON ({error})") from None
     if not isinstance(data, dict) or (data.get("format"), data.get("version")) != (FORMAT, VERSION):

@@ -15,6 +15,7 @@ from jaxtyping import Float64
 from numpy.typing import ArrayLike
 
 from jaxmarl.core.checks import require
+from jaxmarl.core.files import read_text
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def load_table(path: str | Path) -> tuple[Float64[np.ndarray, "K K"], tuple[str,
             line.
     """
     path, cells = Path(path), dict[tuple[str, str], float]()
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip():
             continue
         row, column, value = _parse_cell(line, f"{path}:{number}")

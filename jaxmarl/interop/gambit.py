@@ -1,14 +1,14 @@
 """Gambit's strategic-form files (`.nfg`), read and written."""
 
+import math
 import re
-from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from jaxmarl.core.checks import require
-from jaxmarl.core.files import replace_file
+from jaxmarl.core.files import read_text, replace_file
 from jaxmarl.games.normal_form import NormalFormGame
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}]|[^\s{},"]+')
@@ -38,7 +38,7 @@ def read_nfg(path: str | Path) -> GambitFile:
     """
     path = Path(path)
     try:
-        return _parse(_Tokens(_TOKEN.findall(path.read_text(encoding="utf-8-sig"))))
+        return _parse(_Tokens(_TOKEN.findall(read_text(path))))
     except (ValueError, IndexError, ZeroDivisionError) as error:
         raise ValueError(f"{path} is not a Gambit strategic-form file: {error}") from error
 
@@ -132,7 +132,7 @@ def _parse(tokens: _Tokens) -> GambitFile:
     if tokens.peek().startswith('"'):
         tokens.text()  # a comment
     sizes = tuple(len(names) for names in actions)
-    num_profiles = int(np.prod(sizes))
+    num_profiles = math.prod(sizes)
     rows = (
         _outcomes(tokens, num_profiles, len(players))
         if tokens.is_next("{")
@@ -151,7 +151,10 @@ def _actions(tokens: _Tokens) -> tuple[tuple[str, ...], ...]:
         if tokens.is_next("{"):
             actions.append(tokens.texts())
         else:
-            actions.append(tuple(str(k + 1) for k in range(int(tokens.next()))))
+            count = int(tokens.next())
+            # every strategy has its numbers in the file
+            require(1 <= count <= len(tokens.words), "strategies", count, "a number that the file is long enough for")
+            actions.append(tuple(str(k + 1) for k in range(count)))
     tokens.expect("}")
     return tuple(actions)
 
@@ -175,7 +178,15 @@ def _outcomes(tokens: _Tokens, num_profiles: int, num_players: int) -> np.ndarra
 def _numbers(words: list[str], count: int) -> np.ndarray:
     if len(words) != count:
         raise ValueError(f"expected {count} numbers, got {len(words)}")
-    return np.array([float(Fraction(word)) for word in words])
+    return np.array([_number(word) for word in words])
+
+
+def _number(word: str) -> float:
+    """An integer, a decimal or a fraction."""
+    above, slash, below = word.partition("/")
+    number = float(above) / float(below) if slash else float(above)
+    require(math.isfinite(number), "number", word, "finite")
+    return number
 
 
 def _quoted(text: str) -> str:

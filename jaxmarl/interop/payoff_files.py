@@ -1,13 +1,12 @@
 """Normal-form games on disk: NumPy archives and Gambit files, told apart by their suffix."""
 
 import io
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from jaxmarl.core.checks import require, require_choice
-from jaxmarl.core.files import replace_file
+from jaxmarl.core.files import read_arrays, replace_file
 from jaxmarl.games.normal_form import NormalFormGame
 from jaxmarl.interop.gambit import read_nfg, write_nfg
 
@@ -35,7 +34,7 @@ def load_game(path: str | Path) -> NormalFormGame:
         if payoffs.ndim == 2 and len(payoffs) > 1:
             payoffs = np.stack([payoffs, -payoffs])
         return NormalFormGame(payoffs, masks)
-    except (ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is not a game: {error}") from error
 
 
@@ -56,12 +55,11 @@ def save_game(game: NormalFormGame, path: str | Path) -> Path:
 
 
 def _load_arrays(path: Path) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
-    loaded = np.load(path, allow_pickle=False)
-    if isinstance(loaded, np.ndarray):
-        return loaded, None
-    with loaded:
-        require("payoffs" in loaded, "arrays", loaded.files, "payoffs, and possibly mask_0, mask_1, ...")
-        payoffs = loaded["payoffs"]
-        has_masks = any(name.startswith("mask_") for name in loaded.files)
-        masks = tuple(loaded[f"mask_{i}"] for i in range(payoffs.ndim - 1)) if has_masks else None
+    arrays = read_arrays(path)
+    if "" in arrays:
+        return arrays[""], None
+    require("payoffs" in arrays, "arrays", sorted(arrays), "payoffs, and possibly mask_0, mask_1, ...")
+    payoffs = arrays["payoffs"]
+    has_masks = any(name.startswith("mask_") for name in arrays)
+    masks = tuple(arrays[f"mask_{i}"] for i in range(payoffs.ndim - 1)) if has_masks else None
     return payoffs, masks

@@ -108,6 +108,10 @@ class Subject:
                 break
         return concatenate(chunks)
 
+    def piece(self, params: PyTree) -> Steps:
+        """One recording of `num_steps` steps at other params of the same shapes, on the host; compiled once."""
+        return to_host(next(self._chunks(params, 1)))
+
     def _chunks(self, params: PyTree, start: int) -> Iterator[Steps]:
         state = self.fresh(jax.random.fold_in(self.key, start), params)
         for i in range(MAX_CHUNKS):

@@ -6,7 +6,6 @@ format, so that a file of another layout is refused and not misread.
 """
 
 import json
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from jaxmarl.core.checks import require
-from jaxmarl.core.files import replace_file
+from jaxmarl.core.files import read_arrays, read_json, replace_file
 
 SCHEMA_VERSION = 1
 MANIFEST = "dataset.json"
@@ -75,9 +74,8 @@ class Dataset:
         manifest, path = self._manifest(), self._path(index)
         require(0 <= index < len(manifest["sizes"]), "index", index, f"one of {len(manifest['sizes'])} chunks")
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            arrays = read_arrays(path)
+        except (OSError, ValueError) as error:
             raise ValueError(f"{path} cannot be read: {error}") from error
         found = {name: [str(x.dtype), list(x.shape[self.leading :])] for name, x in sorted(arrays.items())}
         require(found == manifest["fields"], str(path), found, f"like {manifest['fields']}")
@@ -137,9 +135,12 @@ def open_dataset(folder: Path) -> Dataset:
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        version = manifest["schema_version"]
+        manifest = read_json(folder / MANIFEST)
+        version, wanted = manifest["schema_version"], {"about": dict, "leading": int, "fields": dict, "sizes": list}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"folder must hold a dataset, got {str(folder)!r} ({error})") from error
     require(version == SCHEMA_VERSION, "schema_version", version, f"{SCHEMA_VERSION}, which this release reads")
+    for name, kind in wanted.items():
+        good = isinstance(manifest.get(name), kind)
+        require(good, f"{name} in {folder / MANIFEST}", manifest.get(name), f"a {kind.__name__}")
     return manifest

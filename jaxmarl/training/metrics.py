@@ -116,7 +116,7 @@ def _row(line: bytes) -> dict[str, Any] | None:
     try:
         row = json.loads(line)
         whole = line.endswith(b"\n") and isinstance(row["update"], int) and isinstance(row["wall_seconds"], float)
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
     return row if whole else None
 

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from jaxmarl.core.files import replace_file
+from jaxmarl.core.files import read_json, replace_file
 from jaxmarl.training.devices import describe_mesh
 from jaxmarl.training.errors import RunError, say, writing
 
@@ -69,7 +69,7 @@ def read_record(run_dir: Path) -> dict[str, Any]:
     """
     path = run_dir / RUN_FILE
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return dict(read_json(path))
     except (OSError, ValueError, TypeError) as error:
         raise RunError(f"cannot read {path}, which tells seed and config: {error}") from error
 

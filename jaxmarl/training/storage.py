@@ -15,7 +15,10 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from jaxmarl.core.files import read_json
+
 MANIFEST, ARRAYS, UNFINISHED = "manifest.json", "state", "unfinished-"
+BESIDE = 2**16  # bytes that orbax and the manifest take beside the arrays
 
 
 class CorruptError(Exception):
@@ -28,7 +31,7 @@ def write(path: Path, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> N
     Raises:
         Exception: it cannot be written, an OSError or what tensorstore makes of one; `path` is not there then.
     """
-    _check_space(path.parent, sum(array.nbytes for array in arrays.values()))
+    _check_space(path.parent, sum(array.nbytes for array in arrays.values()) + BESIDE)
     unfinished = path.with_name(f"{UNFINISHED}{path.name}")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
@@ -47,7 +50,7 @@ def verify(path: Path) -> dict[str, Any]:
         CorruptError: one is not.
     """
     try:
-        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        manifest = read_json(path / MANIFEST)
         digest = manifest.pop("sha256")
         found = _files(path)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
