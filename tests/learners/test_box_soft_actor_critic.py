@@ -84,7 +84,8 @@ def test_losses_are_what_the_formulas_say():
 
 def test_the_policy_learns_from_what_critics_judge_and_critics_do_not():
     network = BoxSoftNetwork(QuantileHead(2), GaussianActions((1,), 0.0, 2.0, spread="state"), (1,), (4,))
-    learning = BoxSoftLearning(VectorEnv(Stake(), 1), ValueConfig(collect=1), (), network, risk_neutral, risk_neutral, -1.0)
+    config = ValueConfig(collect=1)
+    learning = BoxSoftLearning(VectorEnv(Stake(), 1), config, (), network, risk_neutral, risk_neutral, -1.0)
     obs, one = jnp.ones((4, 1, 1)), jnp.ones((4, 1))
     params = network.init(jax.random.key(0), obs)
     batch = Transition(obs, jnp.ones((4, 1, 1)), one, one, one, _after(obs))
