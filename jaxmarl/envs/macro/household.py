@@ -84,7 +84,7 @@ def best_saving(
     wage: Float[Array, ""],
     start: Float[Array, "E n"] | None = None,
     *,
-    tolerance: float = 1e-6,
+    tolerance: Float[Array, ""] | float = 1e-6,
     max_steps: int = 5000,
 ) -> Saving:
     """The stationary policy under constant prices, by iterating `endogenous_grid`.
@@ -118,7 +118,7 @@ def best_saving(
     return Saving(consumption, bought, change)
 
 
-def lottery(bought: Float[Array, "*rows n"], grid: Float[Array, " m"]) -> tuple[Int[Array, "*rows n"], Array]:
+def lottery(bought: Float[Array, "*any"], grid: Float[Array, " m"]) -> tuple[Int[Array, "*any"], Float[Array, "*any"]]:
     """The lower neighbour of each amount on the grid, and the probability of the upper one that keeps the mean."""
     low = jnp.clip(jnp.searchsorted(grid, bought, side="right") - 1, 0, grid.shape[0] - 2)
     return low, jnp.clip((bought - grid[low]) / (grid[low + 1] - grid[low]), 0.0, 1.0)
@@ -139,7 +139,7 @@ def stationary_mass(
     savings: Float[Array, "E n"],
     start: Float[Array, "E n"],
     *,
-    tolerance: float = 1e-7,
+    tolerance: Float[Array, ""] | float = 1e-7,
     max_steps: int = 20_000,
 ) -> Float[Array, "E n"]:
     """The histogram of incomes and assets that a policy leaves as it is, by iterating it from `start`.

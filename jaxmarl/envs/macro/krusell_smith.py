@@ -15,7 +15,7 @@ from jaxmarl.core.policy import Policy
 from jaxmarl.core.registry import register
 from jaxmarl.core.spaces import Box
 from jaxmarl.envs.macro.crra import crra_utility
-from jaxmarl.envs.macro.household import Households, asset_grid
+from jaxmarl.envs.macro.household import Households, asset_grid, lottery
 from jaxmarl.envs.macro.shocks import (
     JointShocks,
     employment_shocks,
@@ -234,27 +234,48 @@ class KrusellSmith(Environment[KrusellSmithState, KrusellSmithParams]):
         found = self.stationary(params)
         complete = complete_markets(params.steady, params.production)
         grid = jnp.asarray(asset_grid(0.0, 12.0 * float(np.max(params.initial_capital)), 300), float)
+        table = jnp.broadcast_to(found.savings, (self.num_productivities, 2, *found.savings.shape))
         return {
             "rate": float(found.rate),
             "capital": float(found.assets),
             "wage": float(found.wage),
             "complete_rate": float(complete[0]),
             "complete_capital": float(complete[1]),
-            "policy": saving_policy(params, grid, found.savings),
+            "policy": saving_policy(params, grid, found.assets * jnp.array([0.5, 2.0]), table),
         }
 
 
-def saving_policy(params: KrusellSmithParams, grid: Float[Array, " n"], savings: Float[Array, "E n"]) -> Policy:
-    """Buys what a table says for own assets and own labour, at whatever prices."""
+def saving_policy(
+    params: KrusellSmithParams,
+    grid: Float[Array, " n"],
+    capital_grid: Float[Array, " M"],
+    savings: Float[Array, "Z M E n"],
+) -> Policy:
+    """Buys what a table says for productivity, capital, own labour and own assets; capital is told by the rate.
+
+    Args:
+        params: the economy.
+        grid: of assets.
+        capital_grid: ascending.
+        savings: assets bought.
+    """
+    labour_by_state = params.individual_law @ params.endowments
 
     def act(own, memory, obs, chance):
-        assets, labour, _, rate, wage = obs
+        assets, labour, productivity, rate, wage = obs
+        z = jnp.argmin(jnp.abs(params.productivity - productivity))
         state = jnp.argmin(jnp.abs(params.endowments - labour))
-        bought = jnp.interp(assets, grid, savings[state])
+        earning = params.share * productivity / (rate + params.depreciation)
+        capital = labour_by_state[z] * earning ** (1 / (1 - params.share))
+        place, upper = lottery(capital, capital_grid)
+        low, above = lottery(assets, grid)
+        # single entries: whole rows of the table would take memory for each household
+        corners = savings[z, place + np.array([[0], [1]]), state, low + np.array([0, 1])]
+        bought = jnp.stack([1 - upper, upper]) @ (corners @ jnp.stack([1 - above, above]))
         free = (1 + rate) * assets + wage * labour - params.least_consumption
         return jnp.clip(bought / jnp.maximum(free, 1e-9), 0.0, 1.0).astype(jnp.float32), memory
 
-    return Policy(lambda chance: (), act, name="stationary_saving")
+    return Policy(lambda chance: (), act, name="table_of_savings")
 
 
 def next_state(rows: Float[Array, "*rows S"], units: Float[Array, "*batch"]) -> Int32[Array, "*batch"]:

@@ -23,8 +23,8 @@ class Production:
     depreciation: Float[Array, ""]
 
     def prices(
-        self, capital: Float[Array, "*any"], labour: Float[Array, "*any"], productivity: Float[Array, "*any"]
-    ) -> tuple[Float[Array, "*any"], Float[Array, "*any"]]:
+        self, capital: Float[Array, "*#any"], labour: Float[Array, "*#any"], productivity: Float[Array, "*#any"]
+    ) -> tuple[Array, Array]:
         """Interest rate, after depreciation, and wage of an hour."""
         ratio = capital / labour
         rate = self.share * productivity * ratio ** (self.share - 1) - self.depreciation
@@ -65,7 +65,7 @@ def stationary_equilibrium(
     *,
     discount_bonds: bool = False,
     halvings: int = 30,
-    tolerance: float = 1e-6,
+    tolerance: Float[Array, ""] | float = 1e-6,
 ) -> StationaryEquilibrium:
     """The interest rate at which households want the assets there are, by bisection (pure; jit it).
 

@@ -166,7 +166,7 @@ def test_equal_equivalents():
 
 def test_saez_by_brackets_is_the_optimum():
     """Of the conditions only those over whole brackets lead to the optimum; those at middles lose half a per cent."""
-    env, params, known = solved(3)
+    _, params, known = solved(3)
     found = jax.jit(lambda economy: saez_schedule(economy, condition="bracket"))(params)
     # with 200 workers, who is at a kink changes by steps
     np.testing.assert_allclose(found.rates, known["optimal_rates"], atol=0.005)
@@ -176,7 +176,7 @@ def test_saez_by_brackets_is_the_optimum():
 
 
 def test_nothing_near_is_better_than_the_optimum():
-    env, params, known = solved(3)
+    _, params, known = solved(3)
     best = jnp.asarray(known["optimal_rates"])
     near = jnp.clip(best + jax.random.normal(jax.random.key(0), (500, 3)) * 0.02, 0, 1)
     worth = jax.jit(jax.vmap(lambda rates: welfare(params, respond(params, rates), "crra")))(near)
@@ -199,9 +199,9 @@ def test_the_smooth_schedule():
     assert 0.98 * smooth.welfare < bracketed < smooth.welfare
 
 
-def test_published_social_welfare_is_not_finite_in_spirit():
+def test_published_social_welfare_wants_the_poor_idle():
     """The mean of u / z is largest where the poor stop working: its weights explode as incomes vanish."""
-    env, params = make("income_tax", objective="inverse_income")
+    _, params = make("income_tax", objective="inverse_income")
     work, rest = (responses(params, jnp.array(rates)) for rates in ([0.5, 0.5, 0.5], [1.0, 0.3, 0.6]))
     worth = [float(welfare(params, outcome, "inverse_income")) for outcome in (work, rest)]
     assert worth[1] > 100 * worth[0]
@@ -223,7 +223,7 @@ def test_a_planner_is_rewarded_with_welfare():
 
 
 def test_rewards_have_finite_slopes():
-    env, params, known = solved(3)
+    env, params, _ = solved(3)
     state = env.initial((), params)
 
     def reward(rates, params):
