@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from flax.linen.initializers import orthogonal, zeros
+from flax.linen.initializers import zeros
 from jaxtyping import Array, Bool, Float, PyTree
 
 from jaxmarl.core.policy import MaskedObs
@@ -48,7 +48,7 @@ class GRU(nn.Module):
     ) -> tuple[Float[Array, "*batch H"], Float[Array, "T *batch H"]]:
         """Memory after the last step, and outputs; the memory is zeroed *before* a step whose `start` is true."""
         size = self.features
-        from_input = nn.Dense(3 * size, kernel_init=orthogonal(), bias_init=zeros, name="input")(x)
+        from_input = nn.Dense(3 * size, kernel_init=orthonormal(1.0), bias_init=zeros, name="input")(x)
         kernel = self.param("recurrent", _stacked_orthogonal, (size, 3 * size))
         bias = self.param("recurrent_bias", zeros, (size,))
 
@@ -67,7 +67,7 @@ class GRU(nn.Module):
 def _stacked_orthogonal(key: Array, shape: tuple[int, int]) -> Float[Array, "H H3"]:
     """Three orthogonal matrices side by side, one a gate."""
     size = shape[0]
-    return jnp.concatenate([orthogonal()(k, (size, size)) for k in jax.random.split(key, 3)], axis=1)
+    return jnp.concatenate([orthonormal(1.0)(k, (size, size)) for k in jax.random.split(key, 3)], axis=1)
 
 
 class Heads(NamedTuple):
@@ -121,13 +121,13 @@ class RecurrentActorCritic(nn.Module):
     ) -> tuple[Float[Array, "*batch H"], Heads]:
         """Runs `T` steps of a batch of sequences; `obs` is `[T, *batch, …]`, flattened per agent."""
         flat = obs.reshape(*start.shape, -1).astype(jnp.float32)
-        encoded = nn.relu(nn.Dense(self.hidden, kernel_init=orthogonal(2**0.5), name="encoder")(flat))
+        encoded = nn.relu(nn.Dense(self.hidden, kernel_init=orthonormal(2**0.5), name="encoder")(flat))
         memory, core = GRU(self.hidden, name="core")(memory, encoded, start)
-        policy = nn.Dense(self.num_outputs, kernel_init=orthogonal(0.01), name="policy")(core)
+        policy = nn.Dense(self.num_outputs, kernel_init=orthonormal(0.01), name="policy")(core)
         free = self.param("free", lambda key: jnp.asarray(self.free, jnp.float32)) if self.free else None
         policy = policy_outputs(policy, mask, free)
-        value = nn.Dense(1, kernel_init=orthogonal(1.0), name="value")(core)
-        labels = nn.Dense(self.num_labels, kernel_init=orthogonal(0.01), name="label")(core)
+        value = nn.Dense(1, kernel_init=orthonormal(1.0), name="value")(core)
+        labels = nn.Dense(self.num_labels, kernel_init=orthonormal(0.01), name="label")(core)
         return memory, Heads(policy, value[..., 0], labels)
 
     def run(
@@ -166,11 +166,11 @@ class FeedForwardActorCritic(nn.Module):
         """As `RecurrentActorCritic`, with nothing to remember."""
         x = obs.reshape(*start.shape, -1).astype(jnp.float32)
         for i in range(2):
-            x = nn.tanh(nn.Dense(self.hidden, kernel_init=orthogonal(2**0.5), name=f"hidden_{i}")(x))
-        policy = nn.Dense(self.num_outputs, kernel_init=orthogonal(0.01), name="policy")(x)
+            x = nn.tanh(nn.Dense(self.hidden, kernel_init=orthonormal(2**0.5), name=f"hidden_{i}")(x))
+        policy = nn.Dense(self.num_outputs, kernel_init=orthonormal(0.01), name="policy")(x)
         free = self.param("free", lambda key: jnp.asarray(self.free, jnp.float32)) if self.free else None
-        value = nn.Dense(1, kernel_init=orthogonal(1.0), name="value")(x)
-        labels = nn.Dense(self.num_labels, kernel_init=orthogonal(0.01), name="label")(x)
+        value = nn.Dense(1, kernel_init=orthonormal(1.0), name="value")(x)
+        labels = nn.Dense(self.num_labels, kernel_init=orthonormal(0.01), name="label")(x)
         return memory, Heads(policy_outputs(policy, mask, free), value[..., 0], labels)
 
     def run(
