@@ -307,8 +307,9 @@ def main() -> None:
     args = arguments()
     args.folder.mkdir(parents=True, exist_ok=True)
     settings = {name: value for name, value in vars(args).items() if name not in ("folder", "smoke")}
-    start, found, tables = time.perf_counter(), {"settings": settings}, None
-    parts = {
+    start, tables = time.perf_counter(), None
+    found: dict[str, Any] = {"settings": settings}
+    parts: dict[str, Any] = {
         "stationary": lambda: stationary_rows(args.stationary_grid),
         "classic": lambda: classic(args),
         "population": lambda: population(tables, args),

@@ -120,7 +120,7 @@ def learn_by_gradient(env: Any, params: TaxEconomy, args: argparse.Namespace) ->
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Everything that is printed and drawn."""
     env, params = make("income_tax", num_workers=args.workers, num_brackets=args.brackets)
-    worth_of = jax.jit(lambda rates: welfare(params, respond(params, rates), env.objective))
+    worth_of = jax.jit(lambda rates: welfare(params, respond(params, rates), "crra"))
     known = references(params)
     rows = [
         {"planner": NAMES[name], "rates": rates.tolist(), "welfare": float(worth_of(rates))}
@@ -195,12 +195,13 @@ def draw_figure(found: dict[str, Any], path: Path) -> Path:
                 alpha=0.35,
                 label="PPO, each seed" if row["planner"].endswith(" 0") else None,
             )
-    for name, colour, width in (("middle", LOSS, 1.4), ("bracket", INK, 1.4), ("optimal", GAIN, 2.2)):
+    for name, colour, width in (("middle", LOSS, 1.4), ("optimal", GAIN, 3.0), ("bracket", INK, 1.2)):
         schedule(rows[NAMES[name]]["rates"], color=colour, linewidth=width, label=NAMES[name])
     smooth = found["smooth"]
     left.plot(smooth["incomes"], smooth["rates"], color=FAINT, linestyle="--", label="without brackets (Diamond)")
     left.set_xscale("log")
     left.set_xlim(1, 1000)
+    left.set_xticks([1, 10, 100, 1000], ["1", "10", "100", "1,000"])
     left.set_ylim(0, 1)
     left.set_xlabel("income, thousands a year", fontsize=BODY, color=INK)
     left.set_ylabel("marginal rate", fontsize=BODY, color=INK)
@@ -217,10 +218,12 @@ def draw_figure(found: dict[str, Any], path: Path) -> Path:
             max(short, 1e-6), color=colour, linestyle="--", linewidth=1, label=f"{label}: {100 * short:.2g} %"
         )
     right.set_yscale("log")
-    right.set_ylim(1e-6, 1)
+    right.set_ylim(1e-6, 100)
+    right.set_yticks([1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1])
+    right.minorticks_off()
     right.set_xlabel("updates", fontsize=BODY, color=INK)
     right.set_ylabel("welfare short of the best, share", fontsize=BODY, color=INK)
-    right.legend(fontsize=BODY, frameon=False, loc="upper right")
+    right.legend(fontsize=BODY, frameon=False, loc="upper right", ncols=2)
     panel_title(right, "Welfare while learning")
     return write_figure(figure, path)
 

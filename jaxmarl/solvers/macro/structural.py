@@ -237,4 +237,5 @@ def structural_policy_gradient(
     logits, _, crowds, first = carry
     paths = paths_from(keys[0], first)
     _, (_, (rates, assets)) = loss(logits, crowds, paths)
-    return StructuralPolicy(jax.nn.sigmoid(logits), *traces, crowds, rates.T, assets.T, paths[:-1])
+    utility, gap, mean_rate = traces
+    return StructuralPolicy(jax.nn.sigmoid(logits), utility, gap, mean_rate, crowds, rates.T, assets.T, paths[:-1])
