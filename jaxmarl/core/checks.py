@@ -8,13 +8,16 @@ from collections.abc import Callable, Iterable
 from numbers import Real
 from typing import Any
 
+LONGEST = 300  # characters of a refused value that are shown
 MOST = 2**31 - 1  # of an integer field: what int32 counts and indices can hold
 
 
 def require(condition: bool, argument: str, got: Any, allowed: str) -> None:
     """Raises a one-line `ValueError` naming `argument`, its value and what is allowed, unless `condition`."""
     if not condition:
-        raise ValueError(f"{argument} must be {allowed}, got {got!r}")
+        shown = repr(got)
+        shown = shown if len(shown) <= LONGEST else f"{shown[: LONGEST // 2]} … {shown[-LONGEST // 4 :]}"
+        raise ValueError(f"{argument} must be {allowed}, got {shown}")
 
 
 def require_int(argument: str, got: Any, low: int, high: int | None = None) -> None:
@@ -44,10 +47,24 @@ def require_field_types(value: Any) -> None:
     not be NaN. Fields annotated otherwise are left to the class.
     """
     for name, hint in _field_types(type(value)).items():
-        got = getattr(value, name)
-        if not _fits(got, hint):
-            allowed = hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint)
-            require(False, name, got, f"of type {allowed}" + (" (within int32)" if "int" in allowed else ""))
+        _require_type(name, getattr(value, name), hint)
+
+
+def require_argument_types(function: Callable[..., Any], arguments: dict[str, Any]) -> None:
+    """The same of arguments by name that a function is to be given."""
+    try:
+        hints = typing.get_type_hints(function)
+    except (NameError, TypeError):  # of names that are imported for type checkers only
+        return
+    for name, got in arguments.items():
+        if name in hints:
+            _require_type(name, got, hints[name])
+
+
+def _require_type(name: str, got: Any, hint: Any) -> None:
+    if not _fits(got, hint):
+        allowed = hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint)
+        require(False, name, got, f"of type {allowed}" + (" (within int32)" if "int" in allowed else ""))
 
 
 def with_field_types(check: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -60,6 +77,9 @@ def with_field_types(check: Callable[[Any], None]) -> Callable[[Any], None]:
         except (ArithmeticError, AttributeError, LookupError, TypeError):
             require_field_types(self)
             raise
+        except MemoryError as error:
+            asked = {name: got for name in _field_types(type(self)) if isinstance(got := getattr(self, name), int)}
+            raise ValueError(f"{type(self).__name__} with {asked} needs more memory than there is") from error
         require_field_types(self)
 
     return checked

@@ -4,12 +4,14 @@ from jaxmarl.interop.agent_dict import AgentDictEnv
 from jaxmarl.interop.gambit import read_nfg, write_nfg
 from jaxmarl.interop.gymnax import GymnaxEnvironment
 from jaxmarl.interop.open_spiel import normal_form_from_open_spiel, normal_form_to_open_spiel
+from jaxmarl.interop.open_spiel_markov import markov_game_to_open_spiel
 from jaxmarl.interop.payoff_files import load_game, save_game
 
 __all__ = [
     "AgentDictEnv",
     "GymnaxEnvironment",
     "load_game",
+    "markov_game_to_open_spiel",
     "normal_form_from_open_spiel",
     "normal_form_to_open_spiel",
     "read_nfg",

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 import jax
 
-from jaxmarl.core.checks import did_you_mean, require
+from jaxmarl.core.checks import did_you_mean, require, require_argument_types
 from jaxmarl.games.normal_form import NormalFormGame
 from jaxmarl.solvers.solution import GapKind, Solution
 
@@ -105,5 +105,6 @@ def solve(game: NormalFormGame, solver: str, **options: Any) -> Solution:
         if option not in allowed:
             known = ", ".join(allowed) or "none"
             raise ValueError(f"{solver} has no option {option!r}{did_you_mean(option, allowed)} (options: {known})")
+    require_argument_types(entry.solve, options)
     entry.check_game(game)
     return entry.solve(game, **options)

@@ -136,27 +136,28 @@ def in_a_child(work: Callable[[], Any]) -> int:
 
 
 def kills(count: int, rng: random.Random, folder: Path) -> Tally:
-    """Kills the job at random moments; a moment is drawn between its start and twice the time a chunk took to come."""
-    tally, job, longest = Tally(), folder / "killed", 3.0
+    """Kills the job at random moments: every third while it starts and compiles, the others once it trains again."""
+    tally, job, starting = Tally(), folder / "killed", 3.0
     while tally.faults < count:
         before, started = (saved(job) or [0])[-1], time.perf_counter()
         pid = in_a_child(lambda: train(job, 10**6))
-        delay = rng.uniform(0, longest)
-        while time.perf_counter() - started < delay:
-            time.sleep(0.001)
-            if (saved(job) or [0])[-1] >= before + 3 * CHUNK:  # it is in full swing: any moment of it
-                longest = 1.5 * (time.perf_counter() - started)
-                time.sleep(rng.uniform(0, 0.2))
-                break
+        if tally.faults % 3:
+            wanted, patience = before + rng.randint(1, 3) * CHUNK, started + 60
+            while (saved(job) or [0])[-1] < wanted and time.perf_counter() < patience:
+                time.sleep(0.001)
+            starting = time.perf_counter() - started
+            time.sleep(rng.uniform(0, 0.2))
+        else:
+            time.sleep(rng.uniform(0, starting))
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         tally.faults += 1
         after = (saved(job) or [0])[-1]
         tally.lost = max(tally.lost, unsaved(job))
-        if after < before or unsaved(job) > CHUNK or unsaved(job) < 0:
-            tally.problems.append(
-                f"kill {tally.faults}: {before} updates before, {after} after, {unsaved(job)} unsaved"
-            )
+        if after < before or not 0 <= unsaved(job) <= CHUNK:
+            tally.problems.append(f"kill {tally.faults}: {before} updates, then {after}, {unsaved(job)} unsaved")
+        elif tally.faults % 3 != 1 and after == before:
+            tally.problems.append(f"kill {tally.faults}: no progress from {before} updates in a minute")
         else:
             tally.survived += 1
     end = saved(job)[-1] + 2 * CHUNK if saved(job) else 2 * CHUNK
@@ -164,6 +165,7 @@ def kills(count: int, rng: random.Random, folder: Path) -> Tally:
     if differs:
         tally.problems.append(f"after {count} kills the run does not end as an unbroken one at update {end}")
         tally.survived = 0
+    print(f"{count} kills on the way to update {end}", file=sys.stderr)
     return tally
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-SECONDS = 8  # after which an input hangs
+SECONDS = 30  # after which an input hangs
 
 
 class HangError(BaseException):

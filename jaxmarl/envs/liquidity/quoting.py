@@ -17,6 +17,7 @@ from jaxmarl.envs.liquidity import quoting_equilibria
 from jaxmarl.envs.liquidity.flow import choice_probabilities
 
 ROUNDS_OF_RESPONSES = 200
+MOST_RESERVATION = 1e6  # beyond it, float32 has no exponents for sharpness times half-spreads
 
 
 @struct.dataclass
@@ -90,7 +91,8 @@ class DealerQuoting(Environment[DealerQuotingState, DealerQuotingParams]):
         allowed = bool((np.isfinite(sharpness) & (sharpness > 0)).all())
         require(allowed, "sharpness", sharpness.tolist(), "positive, and finite")
         reservation = np.asarray(params.reservation)
-        require(bool(np.isfinite(reservation).all()), "reservation", reservation.tolist(), "finite")
+        sized = bool((np.abs(reservation) <= MOST_RESERVATION).all())  # NaN is not
+        require(sized, "reservation", reservation.tolist(), f"within {MOST_RESERVATION:g} of 0")
 
     def initial(self, chance, params: DealerQuotingParams) -> DealerQuotingState:
         return DealerQuotingState()

@@ -122,6 +122,7 @@ class CryptoMarketMaking(Environment[CryptoState, BookParams]):
     def __post_init__(self):
         require_choice("reward", self.reward, REWARDS)
         require_int("num_levels", self.num_levels, 1)
+        require_int("max_inventory", self.max_inventory, 1)
         for window in self.windows:
             require_int("windows", window, 1)
         _ = self.book  # refuses what is wrong in the fields that it shares
