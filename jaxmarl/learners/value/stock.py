@@ -16,7 +16,6 @@ from jaxtyping import Array, Float, PyTree
 from jaxmarl.core.checks import require, require_int
 from jaxmarl.core.policy import Policy
 from jaxmarl.core.rollout import BatchedEnv
-from jaxmarl.core.vector import VectorEnv
 from jaxmarl.distributional.categorical import two_hot
 from jaxmarl.distributional.law import Law, ReturnLaw
 from jaxmarl.distributional.quantile import Quantile, uniform_quantile
@@ -115,7 +114,7 @@ def stock_q(
     """A learner that maximises `E f(c + G)` from every observation and stock c.
 
     Args:
-        env: a `VectorEnv` of a `WithStock` environment.
+        env: a `VectorEnv` (or `PopulationEnv`) of a `WithStock` environment.
         utility: f; with a discount below 1 it must have a degree.
         config: settings; its discount is that of the stock, rewards are not scaled and steps not merged.
         env_params: of the environments (default: `env.default_params`).
@@ -194,7 +193,7 @@ def tail_start(stocks: Float[Array, " C"], returns: Float[Array, "C episodes"], 
 
 def _with_stock(env: BatchedEnv) -> WithStock:
     inner = getattr(env, "env", None)
-    require(isinstance(env, VectorEnv) and isinstance(inner, WithStock), "env", type(inner).__name__, "WithStock")
+    require(isinstance(inner, WithStock), "env", type(inner).__name__, "a batch of WithStock")
     assert isinstance(inner, WithStock)
     return inner
 
