@@ -1,6 +1,7 @@
 """The moments of Krusell and Smith, Aiyagari and Huggett, a million households in one step, and learning from prices.
 
     python scripts/reproduce/krusell_smith.py [--periods 11000] [--households 1000000] [--folder runs/krusell_smith]
+    python scripts/reproduce/krusell_smith.py --parts classic population      (what else is in the folder is kept)
     python scripts/reproduce/krusell_smith.py --smoke
 
 Stationary equilibria are solved exactly and compared with known rates. The economy of 1998 is solved for the rule by
@@ -43,6 +44,7 @@ from jaxmarl.solvers.macro import (
     structural_policy_gradient,
 )
 
+PARTS = ("stationary", "classic", "population", "structural")
 RULES = ((0.085, 0.965), (0.095, 0.962))  # published, bad and good times
 R_SQUARED = 0.999998
 YEARLY = {"rate": 0.043821, "capital": 5.299462}
@@ -78,8 +80,8 @@ def stationary_rows(size: int) -> list[dict[str, Any]]:
     return rows
 
 
-def classic(args: argparse.Namespace) -> dict[str, Any]:
-    """The economy of 1998 in float64: its rule, R², moments, and tables of savings."""
+def classic(args: argparse.Namespace, tables: Path) -> dict[str, Any]:
+    """The economy of 1998 in float64: its rule, R² and moments; what households consume is written to `tables`."""
     with jax.enable_x64(True):
         params = wide(krusell_smith_1998())
         grid, capital = wide(asset_grid(0.0, 250.0, args.grid)), wide(np.linspace(9.0, 14.5, args.capital_grid))
@@ -87,21 +89,20 @@ def classic(args: argparse.Namespace) -> dict[str, Any]:
         found = jax.jit(functools.partial(krusell_smith_forecast, **options))(params, grid, capital, jax.random.key(1))
         shares = np.asarray(found.mass).sum(axis=0)
     points, shares = np.asarray(grid), shares / shares.sum()
+    np.savez(tables, grid=points, capital=np.asarray(capital), consumption=np.asarray(found.consumption))
     return {
         "rule": np.asarray(found.rule).tolist(),
         "r_squared": np.asarray(found.r_squared).tolist(),
         "error": np.asarray(found.error).tolist(),
         "drift": float(found.drift),
-        "capital": float(found.capital.mean()),
-        "capital_spread": float(found.capital.std()),
+        "capital": float(np.mean(np.asarray(found.capital))),
+        "capital_spread": float(np.std(np.asarray(found.capital))),
         "gini": float(found.gini),
         "lorenz": [np.cumsum(shares).tolist(), (np.cumsum(shares * points) / (shares @ points)).tolist()],
-        "path": np.asarray(found.capital[:400]).tolist(),
-        "tables": (points, np.asarray(capital), np.asarray(found.consumption)),
     }
 
 
-def population(tables: Any, args: argparse.Namespace) -> dict[str, Any]:
+def population(tables: Path, args: argparse.Namespace) -> dict[str, Any]:
     """Households of the environment that save by the tables, beside the histogram on the same path of productivity."""
     env, _ = make(
         "krusell_smith",
@@ -111,7 +112,8 @@ def population(tables: Any, args: argparse.Namespace) -> dict[str, Any]:
         num_steps=args.steps,
     )
     params = krusell_smith_1998()
-    grid, capital, consumption = (jnp.asarray(x, float) for x in tables)
+    with np.load(tables) as saved:
+        grid, capital, consumption = (jnp.asarray(saved[name], float) for name in ("grid", "capital", "consumption"))
     labour = params.individual_law @ params.endowments
     rate, wage = params.production.prices(capital, labour[:, None], params.productivity[:, None])
     cash = (1 + rate)[..., None, None] * grid + wage[..., None, None] * params.endowments[:, None]
@@ -287,11 +289,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--capital-grid", type=int, default=12)
     parser.add_argument("--stationary-grid", type=int, default=500)
     parser.add_argument("--households", type=int, default=1_000_000)
-    parser.add_argument("--steps", type=int, default=100, help="of the population")
+    parser.add_argument("--steps", type=int, default=50, help="of the population")
     parser.add_argument("--productivities", type=int, default=5, help="states of productivity while learning")
     parser.add_argument("--learner-grid", type=int, default=60)
     parser.add_argument("--updates", type=int, default=400)
     parser.add_argument("--paths", type=int, default=16)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what is measured anew")
     parser.add_argument("--folder", type=Path, default=Path("runs/krusell_smith"))
     parser.add_argument("--smoke", action="store_true", help="tiny sizes: that it runs, not what it finds")
     args = parser.parse_args()
@@ -306,25 +309,27 @@ def main() -> None:
     """Measures, prints and writes everything; what is done is written as it comes."""
     args = arguments()
     args.folder.mkdir(parents=True, exist_ok=True)
-    settings = {name: value for name, value in vars(args).items() if name not in ("folder", "smoke")}
-    start, tables = time.perf_counter(), None
-    found: dict[str, Any] = {"settings": settings}
-    parts: dict[str, Any] = {
+    path, tables = args.folder / "krusell_smith.json", args.folder / "savings.npz"
+    measures: dict[str, Any] = {
         "stationary": lambda: stationary_rows(args.stationary_grid),
-        "classic": lambda: classic(args),
+        "classic": lambda: classic(args, tables),
         "population": lambda: population(tables, args),
         "structural": lambda: structural(args),
     }
-    for name, part in parts.items():
-        found[name] = part()
-        if name == "classic":
-            tables = found[name].pop("tables")
-        found["seconds"] = time.perf_counter() - start
-        written = replace_file(args.folder / "krusell_smith.json", (json.dumps(found, indent=1) + "\n").encode())
-        print(f"{name}: done after {found['seconds']:.0f} s", flush=True)
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    for name in (name for name in PARTS if name in args.parts):
+        start = time.perf_counter()
+        found[name] = measures[name]()
+        found[f"{name}_seconds"] = time.perf_counter() - start
+        found[f"{name}_settings"] = {key: value for key, value in vars(args).items() if isinstance(value, int)}
+        replace_file(path, (json.dumps(found, indent=1) + "\n").encode())
+        print(f"{name}: done in {found[f'{name}_seconds']:.0f} s", flush=True)
+    missing = [name for name in PARTS if name not in found]
+    if missing:
+        print(f"wrote {path}; no tables or figure without {', '.join(missing)}")
+        return
     print_tables(found)
-    figure = draw_figure(found, args.folder / "krusell_smith.png")
-    print(f"{found['seconds']:.0f} s; wrote {written} and {figure}")
+    print(f"wrote {path} and {draw_figure(found, args.folder / 'krusell_smith.png')}")
 
 
 if __name__ == "__main__":

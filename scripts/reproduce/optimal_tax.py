@@ -1,6 +1,6 @@
 """Does a planner that learns find the optimal income tax, and what do Saez's formulas find?
 
-    python scripts/reproduce/optimal_tax.py [--seeds 5] [--updates 200] [--folder runs/optimal_tax]
+    python scripts/reproduce/optimal_tax.py [--seeds 5] [--updates 150] [--folder runs/optimal_tax]
     python scripts/reproduce/optimal_tax.py --smoke
 
 Workers have the skills of a distribution fitted to the United States and respond to a tax on brackets in their own best
@@ -231,10 +231,10 @@ def draw_figure(found: dict[str, Any], path: Path) -> Path:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--updates", type=int, default=200)
+    parser.add_argument("--updates", type=int, default=150)
     parser.add_argument("--workers", type=int, default=200)
     parser.add_argument("--brackets", type=int, default=7)
-    parser.add_argument("--batch", type=int, default=64, help="economies that PPO plays at once")
+    parser.add_argument("--batch", type=int, default=32, help="economies that PPO plays at once")
     parser.add_argument("--seed", type=int, default=2024)
     parser.add_argument("--folder", type=Path, default=Path("runs/optimal_tax"))
     parser.add_argument("--smoke", action="store_true", help="few updates: that it runs, not what it finds")
