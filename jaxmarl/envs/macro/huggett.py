@@ -200,18 +200,21 @@ class Huggett(Environment[HuggettState, HuggettParams]):
         columns = [state.lent, params.incomes[state.individual], z, self._cash(state, params)]
         return jnp.stack([x.astype(jnp.float32) for x in columns], axis=1)
 
-    def stationary(self, params: HuggettParams, size: int = 300, top: float = 30.0) -> StationaryEquilibrium:
-        """The equilibrium without aggregate shocks, on a grid of assets up to `top` mean incomes."""
-        grid = jnp.asarray(asset_grid(float(np.min(params.limit)), top, size), float)
+    def asset_grid(self, params: HuggettParams) -> Float[Array, " n"]:
+        """500 amounts, from the limit of debts to thirty mean incomes, on which `stationary` is solved."""
+        return jnp.asarray(asset_grid(float(np.min(params.limit)), 30.0, 500), float)
+
+    def stationary(self, params: HuggettParams) -> StationaryEquilibrium:
+        """The equilibrium without aggregate shocks, on `asset_grid`."""
         bounds = -0.05, 0.998 * (1 / params.discount - 1)
-        return solve_stationary(params.steady, grid, bounds)
+        return solve_stationary(params.steady, self.asset_grid(params), bounds)
 
     def benchmarks(self, params: HuggettParams) -> dict[str, Any]:
         """`rate` of the stationary equilibrium without aggregate shocks, `debtors`, the share of households at the
         limit, `spread`, the standard deviation of assets, and `complete_rate` where all risks are shared.
         """
         found = self.stationary(params)
-        grid = asset_grid(float(np.min(params.limit)), 30.0, 300)
+        grid = np.asarray(self.asset_grid(params))
         shares = np.asarray(found.mass).sum(axis=0)
         return {
             "rate": float(found.rate),

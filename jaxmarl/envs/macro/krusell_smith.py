@@ -221,11 +221,14 @@ class KrusellSmith(Environment[KrusellSmithState, KrusellSmithParams]):
         columns = [state.assets, params.endowments[state.individual], *(jnp.broadcast_to(x, n) for x in common)]
         return jnp.stack([x.astype(jnp.float32) for x in columns], axis=1)
 
-    def stationary(self, params: KrusellSmithParams, size: int = 300, top: float = 12.0) -> StationaryEquilibrium:
-        """The equilibrium without aggregate shocks, on a grid of assets up to `top` times the initial capital."""
-        grid = jnp.asarray(asset_grid(0.0, top * float(np.max(params.initial_capital)), size), float)
+    def asset_grid(self, params: KrusellSmithParams) -> Float[Array, " n"]:
+        """500 assets, from none to ten times the initial capital, on which `stationary` is solved."""
+        return jnp.asarray(asset_grid(0.0, 10.0 * float(np.max(params.initial_capital)), 500), float)
+
+    def stationary(self, params: KrusellSmithParams) -> StationaryEquilibrium:
+        """The equilibrium without aggregate shocks, on `asset_grid`."""
         bounds = 0.2 * (1 / params.discount - 1), 0.998 * (1 / params.discount - 1)
-        return solve_stationary(params.steady, grid, bounds, params.production)
+        return solve_stationary(params.steady, self.asset_grid(params), bounds, params.production)
 
     def benchmarks(self, params: KrusellSmithParams) -> dict[str, Any]:
         """`rate`, `capital` and `wage` of the stationary equilibrium without aggregate shocks, `complete_rate` and
@@ -233,7 +236,6 @@ class KrusellSmith(Environment[KrusellSmithState, KrusellSmithParams]):
         """
         found = self.stationary(params)
         complete = complete_markets(params.steady, params.production)
-        grid = jnp.asarray(asset_grid(0.0, 12.0 * float(np.max(params.initial_capital)), 300), float)
         table = jnp.broadcast_to(found.savings, (self.num_productivities, 2, *found.savings.shape))
         return {
             "rate": float(found.rate),
@@ -241,7 +243,7 @@ class KrusellSmith(Environment[KrusellSmithState, KrusellSmithParams]):
             "wage": float(found.wage),
             "complete_rate": float(complete[0]),
             "complete_capital": float(complete[1]),
-            "policy": saving_policy(params, grid, found.assets * jnp.array([0.5, 2.0]), table),
+            "policy": saving_policy(params, self.asset_grid(params), found.assets * jnp.array([0.5, 2.0]), table),
         }
 
 

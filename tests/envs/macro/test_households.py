@@ -42,11 +42,9 @@ def households(discount, aversion) -> Households:
 
 @functools.cache
 def capital_economy():
-    """Grid, firms and equilibrium of the economy with β = .95 and σ = 3, without aggregate shocks, in float64."""
-    with jax.enable_x64(True):
-        grid, firms = wide(asset_grid(0.0, 50.0, 500)), Production(wide(0.36), wide(0.08))
-        bounds = wide(0.02), wide(0.052)
-        return grid, firms, solve_stationary(households(0.95, 3.0), grid, bounds, firms, tolerance=1e-9)
+    """The yearly economy with β = .95 and σ = 3, a grid of assets, and the equilibrium without aggregate shocks."""
+    env, params = make("krusell_smith", num_households=4000, num_productivities=1)
+    return env, params, env.asset_grid(params), env.stationary(params)
 
 
 def test_incomes_of_tauchen():
@@ -83,51 +81,62 @@ def test_utility_and_its_inverse():
     assert np.isfinite(float(crra_utility(jnp.asarray(1e-3), jnp.asarray(3.0))))
 
 
-def test_the_capital_economy_without_aggregate_shocks():
-    """Digits of a rate depend on the grid: with 2000 points it is .043833, with 500 that are denser below .043829."""
-    grid, firms, found = capital_economy()
+def check_capital_economy(found, grid, firms, who):
+    """The fifth digit of a rate depends on the grid: with 2000 points it is .043833."""
     assert float(found.rate) == pytest.approx(0.043821, abs=1.5e-5)
     assert float(found.rate) == pytest.approx(0.043833, abs=1.5e-5)
     assert float(found.assets) == pytest.approx(5.299462, abs=1.5e-3)
     assert float(found.wage) == pytest.approx(1.166550, abs=1e-4)
-    output = float(found.assets) ** 0.36
-    assert output == pytest.approx(1.822735, abs=2e-4)
-    assert float(found.excess) == pytest.approx(0, abs=1e-5)
+    assert float(found.assets) ** 0.36 == pytest.approx(1.822735, abs=2e-4)
+    assert float(histogram_gini(grid, found.mass)) == pytest.approx(0.417, abs=5e-4)
+    assert float(found.mass[:, 0].sum()) == pytest.approx(0.0022, abs=1e-4)
+    rate, capital = complete_markets(who, firms)
+    assert float(rate) == pytest.approx(0.052632, abs=1e-6)
+    assert float(capital) == pytest.approx(4.759779, abs=5e-6)
+
+
+def test_the_capital_economy_without_aggregate_shocks():
+    _, params, grid, found = capital_economy()
+    check_capital_economy(found, grid, params.production, params.steady)
+    assert float(found.excess) == pytest.approx(0, abs=5e-4)
+
+
+@pytest.mark.slow
+def test_the_capital_economy_in_double_precision():
     with jax.enable_x64(True):
-        assert float(histogram_gini(grid, found.mass)) == pytest.approx(0.417, abs=5e-4)
-        assert float(found.mass[:, 0].sum()) == pytest.approx(0.0022, abs=1e-4)
-        rate, capital = complete_markets(households(0.95, 3.0), firms)
-        assert float(rate) == pytest.approx(0.052632, abs=5e-7)
-        assert float(capital) == pytest.approx(4.759779, abs=5e-7)
+        grid, firms, who = wide(asset_grid(0.0, 50.0, 500)), Production(wide(0.36), wide(0.08)), households(0.95, 3.0)
+        found = solve_stationary(who, grid, (wide(0.02), wide(0.052)), firms, tolerance=1e-9)
+        check_capital_economy(found, grid, firms, who)
+        assert float(found.excess) == pytest.approx(0, abs=1e-5)
 
 
 def test_invariants_of_the_equilibrium():
-    _, _, found = capital_economy()
-    assert float(found.mass.sum()) == pytest.approx(1, abs=1e-12)
-    np.testing.assert_allclose(found.mass.sum(axis=1), BARE, atol=5e-7)
+    _, _, _, found = capital_economy()
+    assert float(found.mass.sum()) == pytest.approx(1, abs=1e-5)
+    np.testing.assert_allclose(found.mass.sum(axis=1), BARE, atol=2e-6)
     np.testing.assert_array_less(0, found.consumption)
     # what is earned is consumed or replaces worn capital
-    earned = float(found.assets) ** 0.36
     spent = float((found.mass * found.consumption).sum()) + 0.08 * float(found.assets)
-    assert spent == pytest.approx(earned, rel=1e-6)
+    assert spent == pytest.approx(float(found.assets) ** 0.36, rel=1e-5)
     # and what is bought is what is held
-    assert float((found.mass * found.savings).sum()) == pytest.approx(float(found.assets), rel=1e-6)
+    assert float((found.mass * found.savings).sum()) == pytest.approx(float(found.assets), rel=1e-5)
 
 
 def test_euler_equations_hold_between_the_points_of_the_grid():
     """Equality where something is saved, at most equality at the limit, at the grid's points."""
-    grid, _, found = capital_economy()
+    _, _, grid, found = capital_economy()
     who = np.asarray(income_chain().transition)
     points, savings, consumption = (np.asarray(x) for x in (grid, found.savings, found.consumption))
     after = np.stack([[np.interp(savings[e], points, consumption[f]) for f in range(3)] for e in range(3)])
     expected = 0.95 * (1 + float(found.rate)) * np.einsum("ef,efn->en", who, after**-3.0)
     gap = expected ** (-1 / 3) / consumption - 1
-    inside = (savings > 1e-9) & (points < 30)
+    inside = (savings > 1e-6) & (points < 30)
     assert np.abs(gap[inside]).max() < 5e-3
-    assert (gap[savings <= 1e-9] > -1e-6).all()
+    assert (gap[savings <= 1e-6] > -1e-5).all()
 
 
-def test_huggett_without_aggregate_shocks():
+@pytest.mark.slow
+def test_bonds_in_double_precision():
     with jax.enable_x64(True):
         grid = wide(asset_grid(-1.0, 30.0, 500))
         found = solve_stationary(households(0.96, 2.0), grid, (wide(-0.02), wide(0.041)), tolerance=1e-9)
@@ -139,13 +148,14 @@ def test_huggett_without_aggregate_shocks():
     assert float(found.assets) == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("limit", "price", "yearly"),
     [
         (-2, 1.012787, -7.34),
         (-4, 0.998006, 1.20),
-        pytest.param(-6, 0.995031, 3.03, marks=pytest.mark.slow),
-        pytest.param(-8, 0.994095, 3.62, marks=pytest.mark.slow),
+        (-6, 0.995031, 3.03),
+        (-8, 0.994095, 3.62),
     ],
 )
 def test_bonds_of_huggett(limit, price, yearly):
@@ -160,6 +170,13 @@ def test_bonds_of_huggett(limit, price, yearly):
     assert mine == pytest.approx(price, abs=2e-5)
     assert 100 * (mine**-6 - 1) == pytest.approx(yearly, abs=0.02)
     assert float(found.excess) == pytest.approx(0, abs=1e-4)
+
+
+def test_a_bond_of_huggett_in_single_precision():
+    who, _ = huggett_1993()
+    grid = jnp.asarray(asset_grid(-4.0, 20.0, 500, 1.5), float)
+    found = solve_stationary(who, grid, (-0.03, 0.0066), discount_bonds=True)
+    assert 1 / (1 + float(found.rate)) == pytest.approx(0.998006, abs=1e-5)
 
 
 def test_impatient_households_keep_nothing():
@@ -189,7 +206,7 @@ def test_lotteries_keep_means():
 
 @functools.cache
 def steady_environment():
-    env, params = make("krusell_smith", num_households=4000, num_productivities=1)
+    env, params, *_ = capital_economy()
     known = env.benchmarks(params)
     act = known["policy"].act
 
@@ -208,18 +225,17 @@ def steady_environment():
 
 def test_benchmarks_in_single_precision():
     _, _, known, _ = steady_environment()
-    assert known["rate"] == pytest.approx(0.04383, abs=5e-5)
-    assert known["capital"] == pytest.approx(5.2987, abs=5e-3)
+    assert known["rate"] == pytest.approx(0.04383, abs=1e-5)
+    assert known["capital"] == pytest.approx(5.2987, abs=1e-3)
     assert known["complete_capital"] == pytest.approx(4.759779, abs=1e-4)
 
 
 def test_a_population_moves_like_its_histogram():
     """4000 households save by the table for 60 periods, from equal assets."""
-    env, params, _, (state, info) = steady_environment()
-    found = env.stationary(params)
-    grid = jnp.asarray(asset_grid(0.0, 12 * 5.3, 300), float)
+    _, params, _, (state, info) = steady_environment()
+    _, _, grid, found = capital_economy()
     start = jnp.full((3, 1), 5.3)
-    mass = params.individual_law[0][:, None] * jnp.eye(300)[0]
+    mass = params.individual_law[0][:, None] * jnp.eye(500)[0]
     first = move_mass(mass, *(jnp.broadcast_to(x, mass.shape) for x in lottery(start, grid)))
     low, upper = lottery(found.savings, grid)
 
@@ -299,9 +315,9 @@ def test_bonds_are_in_zero_supply():
 def test_huggett_benchmarks():
     env, params = make("huggett")
     known = env.benchmarks(params)
-    assert known["rate"] == pytest.approx(0.014325, abs=1e-4)
-    assert known["debtors"] == pytest.approx(0.0243, abs=5e-4)
-    assert known["spread"] == pytest.approx(1.2761, abs=5e-3)
+    assert known["rate"] == pytest.approx(0.014325, abs=2e-6)
+    assert known["debtors"] == pytest.approx(0.0243, abs=1e-4)
+    assert known["spread"] == pytest.approx(1.2761, abs=3e-4)
     assert known["complete_rate"] == pytest.approx(1 / 0.96 - 1, rel=1e-5)
 
 

@@ -44,6 +44,28 @@ linear = jax.jit(optimal_linear_rate)
 responses = jax.jit(respond)
 
 
+@jax.jit
+def worth_and_revenue(economy, rates):
+    """Welfare and revenue of each single rate."""
+
+    def one(rate):
+        outcome = respond(economy, rate[None])
+        return welfare(economy, outcome, "crra"), outcome.rebate
+
+    return jax.vmap(one)(rates)
+
+
+@jax.jit
+def best_of_grid(economy, rates):
+    """Utility, without the rebate, of the best of 4001 choices of hours, for each worker."""
+
+    def worth(hours):
+        incomes = hours * economy.skills
+        return incomes - tax_due(incomes, rates, economy.thresholds) - economy.effort_cost * hours**3.5
+
+    return jnp.max(jax.vmap(worth)(jnp.linspace(0, 100, 4001)), axis=0)
+
+
 @functools.cache
 def solved(num_brackets: int):
     env, params = make("income_tax", num_brackets=num_brackets)
@@ -67,15 +89,14 @@ def test_optimal_linear_taxes(aversion, rate, incomes, utilities):
     np.testing.assert_allclose(outcome.utilities, utilities, atol=3e-6)
     assert float(linear_condition(economy, outcome, "crra")) == pytest.approx(rate, abs=2e-6)
     # no other rate is better
-    grid = jnp.linspace(0, 0.9, 91)
-    worth = jax.jit(jax.vmap(lambda t: welfare(economy, respond(economy, t[None]), "crra")))(grid)
+    worth, _ = worth_and_revenue(economy, jnp.linspace(0, 1, 3001))
     assert float(worth.max()) <= float(welfare(economy, outcome, "crra")) * (1 + 1e-6)
 
 
 def test_the_rate_of_largest_revenue():
     economy = quasi_linear([1.0, 2.0, 4.0], 0.5, 1.0)
     rates = jnp.linspace(0, 1, 3001)
-    revenue = jax.jit(jax.vmap(lambda t: respond(economy, t[None]).rebate))(rates)
+    _, revenue = worth_and_revenue(economy, rates)
     best = int(revenue.argmax())
     assert float(rates[best]) == pytest.approx(2 / 3, abs=2e-3)
     assert float(revenue[best]) == pytest.approx(1.517588, abs=2e-6)
@@ -144,13 +165,7 @@ def test_responses_are_the_best_of_a_fine_grid(rates):
     """Also where rates fall, so that a worker has several local maxima."""
     economy = default_economy(300, 3)
     found = responses(economy, jnp.array(rates))
-    grid = jnp.linspace(0, 100, 4001)
-
-    def worth(hours, skills):
-        incomes = hours * skills
-        return incomes - tax_due(incomes, jnp.array(rates), economy.thresholds) - economy.effort_cost * hours**3.5
-
-    best = jnp.max(jax.jit(jax.vmap(worth, (None, 0)))(grid, economy.skills), axis=1)
+    best = best_of_grid(economy, jnp.array(rates))
     mine = found.utilities - found.rebate
     np.testing.assert_array_less(best, mine + 2e-5 * jnp.maximum(1.0, found.incomes))
     assert float(jnp.mean(found.taxes)) == pytest.approx(float(found.rebate))
