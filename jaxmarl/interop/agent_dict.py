@@ -19,8 +19,10 @@ class AgentDictEnv:
         obs, state, rewards, dones, infos = env.step(key, state, {"agent_0": 0, "agent_1": 2})
 
     As there, `step` starts a new episode when one ends, `dones["__all__"]` ends the episode for everybody, a time limit
-    is not told from an end of the game, and spaces are asked for by agent. Convenient at the border to code written for
-    that interface; inside a training loop, the arrays of `Environment` are several times faster.
+    is not told from an end of the game, and spaces are asked for by agent. Of the environment's `info` only entries
+    with one number for each agent are told, since baselines reshape them all to `[num_actors]`. Convenient at the
+    border to code written for that interface; inside a training loop, the arrays of `Environment` are several times
+    faster. Whole scripts run through `interop.public_jaxmarl.stand_in`.
 
     Args:
         env: an environment.
@@ -57,11 +59,14 @@ class AgentDictEnv:
         self, key: Array, state: AutoResetState, actions: ByAgent
     ) -> tuple[ByAgent, AutoResetState, ByAgent, ByAgent, dict]:
         """One step: `(obs, state, rewards, dones, infos)`."""
-        joint = jnp.stack([jnp.asarray(actions[agent]) for agent in self.agents])
+        shape = self._env.action_space(self._params).shape
+        # baselines leave an axis of size 1 on discrete actions
+        joint = jnp.stack([jnp.reshape(actions[agent], shape) for agent in self.agents])
         obs, state, reward, terminated, truncated, info = self._env.step(key, state, joint, self._params)
         done = terminated | truncated
         dones = {**dict.fromkeys(self.agents, done), "__all__": done}
-        return self._by_agent(obs), state, self._by_agent(reward), dones, info
+        infos = {name: x for name, x in info.items() if jnp.shape(x) == (self.num_agents,)}
+        return self._by_agent(obs), state, self._by_agent(reward), dones, infos
 
     def get_avail_actions(self, state: AutoResetState) -> ByAgent:
         """Legal actions of each agent."""
