@@ -81,7 +81,9 @@ def shapley_rows(args: argparse.Namespace) -> list[dict[str, Any]]:
     from jaxmarl.games.coalitional import airport_game, unanimity_game
 
     rng = np.random.default_rng(0)
-    games = {10: airport_game(range(1, 11)), 30: unanimity_game(rng.random((50, 30)) < 0.1, rng.random(50))}
+    needed = rng.random((50, 30)) < 0.1
+    needed[np.arange(50), np.arange(50) % 30] = True
+    games = {10: airport_game(range(1, 11)), 30: unanimity_game(needed, rng.random(50))}
     budget, rows = 2000 if args.quick else 100_000, []
     for players, game in games.items():
         for method in ("permutation", "svarm", "stratified_svarm"):
