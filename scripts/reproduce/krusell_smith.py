@@ -232,7 +232,7 @@ def print_tables(found: dict[str, Any]) -> None:
         highlight=False,
     )
     learned = found["structural"]
-    title = f"Yearly economy with aggregate shocks (R² of its rule at least {learned['r_squared']:.5f})"
+    title = f"Yearly, with aggregate shocks (R² of its rule {learned['r_squared']:.5f})"
     table = Table("moment", "structural learning", "forecasting rule", title=title)
     for name, value in learned["learned"].items():
         table.add_row(name, f"{value:.5f}", f"{learned['forecast'][name]:.5f}")
@@ -263,6 +263,8 @@ def draw_figure(found: dict[str, Any], path: Path) -> Path:
         rule.plot(places, 100 * gap, color=colour, label=f"{name}, found")
         gap = RULES[z][0] + RULES[z][1] * np.log(places) - np.log(places)
         rule.plot(places, 100 * gap, color=colour, linestyle=":", linewidth=2, label=f"{name}, published")
+        digits = 0.0005 * (1 + np.log(places))  # what rounding to three digits may change
+        rule.fill_between(places, 100 * (gap - digits), 100 * (gap + digits), color=colour, alpha=0.12, linewidth=0)
     rule.axhline(0, color=FAINT, linewidth=0.8)
     rule.set_xlabel("capital", fontsize=BODY, color=INK)
     rule.set_ylabel("expected growth of capital, %", fontsize=BODY, color=INK)

@@ -170,6 +170,7 @@ def structural_policy_gradient(
     num_periods: int = 90,
     learning_rate: float = 0.03,
     initial_share: float = 0.8,
+    initial_tilt: float = 0.0,
 ) -> StructuralPolicy:
     """Adam on a table of shares, to raise lifetime utility along simulated paths (pure; jit it).
 
@@ -183,6 +184,8 @@ def structural_policy_gradient(
         num_periods: T, after which utility no longer counts.
         learning_rate: of Adam, for logits of shares.
         initial_share: kept at first in all states.
+        initial_tilt: by how much the logits of shares at the highest rate are above, and at the lowest below, that at
+            first; a market for bonds clears only where schedules rise.
     """
     import optax
 
@@ -228,7 +231,8 @@ def structural_policy_gradient(
         return (moved, opt_state, crowds, first), (-value, gap, jnp.mean(trace[0]))
 
     shape = (count, market.rates.shape[0], *start.mass.shape)
-    logits = jnp.full(shape, jnp.log(initial_share / (1 - initial_share)), dtype)
+    tilt = initial_tilt * jnp.linspace(-1, 1, shape[1], dtype=dtype)[:, None, None]
+    logits = jnp.broadcast_to(jnp.log(initial_share / (1 - initial_share)) + tilt, shape).astype(dtype)
     crowds = jax.tree.map(lambda x: jnp.broadcast_to(x, (num_paths, *x.shape)), start)
     first = jnp.full((num_paths,), count // 2, jnp.int32)
     keys = jax.random.split(key, num_updates + 1)

@@ -316,3 +316,45 @@ def test_refusals():
         optimal_rates(params, num_best=1)
     with pytest.raises(ValueError, match="aversion must be above 0"):
         optimal_schedule(IncomeLaw(), 1.0, 3.0, 0.0)
+
+
+@pytest.mark.slow
+def test_workers_learn_to_respond(game):
+    """PPO for planner and workers at once: after 100 updates workers miss about a per cent of their utility."""
+    from jaxmarl.core import VectorEnv
+    from jaxmarl.learners import PPOConfig, ppo
+
+    env, params = make("income_tax_game", num_workers=5, num_brackets=1, num_years=2, steps_per_year=10)
+    skills = jnp.asarray(IncomeLaw().quantile(np.linspace(0.35, 0.85, 5)) / 40, float)
+    params = params.replace(economy=params.economy.replace(skills=skills))
+    config = PPOConfig(
+        hidden=32,
+        recurrent=False,
+        chunk_length=20,
+        epochs=4,
+        learning_rate=3e-3,
+        discount=0.9,
+        trace=0.9,
+        entropy_weight=0.0,
+        value_norm=True,
+        value_decay=0.99,
+        spread="state",
+    )
+    learner = ppo(VectorEnv(env, 48), config, params)
+    state = jax.jit(learner.init)(jax.random.key(0))
+    state, _ = jax.jit(lambda state: jax.lax.scan(lambda s, _: learner.update(s), state, length=100))(state)
+
+    def step(carry, key):
+        obs, now = carry
+        keys = jax.random.split(key, (6, 64))
+        draws = jax.vmap(
+            jax.vmap(lambda k, seen: learner.policy.sample(k, learner.params(state), (), seen)[0], (0, None))
+        )
+        obs, now, reward, _, _, info = env.step(key, now, jnp.mean(draws(keys, obs), axis=1), params)
+        return (obs, now), (info["regret"], jnp.mean(reward[1:]))
+
+    start, *keys = jax.random.split(jax.random.key(1), 21)
+    regret, utility = jax.jit(lambda carry, keys: jax.lax.scan(step, carry, keys)[1])(
+        env.reset(start, params), jnp.stack(keys)
+    )
+    assert float(regret[1:].mean()) < 0.02 * float(utility.mean())
