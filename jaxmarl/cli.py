@@ -1,4 +1,4 @@
-"""The command line: `jaxmarl envs | train | evaluate | solve | play | psro | bench`."""
+"""The command line: `jaxmarl envs | train | evaluate | solve | play | psro | bench | verify`."""
 
 import inspect
 import os
@@ -15,6 +15,7 @@ from jaxmarl.cli_auctions import solve_auction
 from jaxmarl.cli_bench import bench
 from jaxmarl.cli_play import play
 from jaxmarl.cli_psro import psro
+from jaxmarl.cli_verify import verify
 from jaxmarl.core.checks import require_choice
 
 EXPERIMENTS = ("rrps",)
@@ -302,6 +303,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "play": play,
     "psro": psro,
     "bench": bench,
+    "verify": verify,
 }
 
 

@@ -70,9 +70,9 @@ class SequentialPolicyGradient(ClippedPolicyGradient):
         def turn(carry: tuple, agent_and_key: tuple[Int[Array, ""], Array]) -> tuple[tuple, Metrics]:
             actors, states, factor = carry
             agent, key = agent_and_key
-            own = jax.tree.map(lambda x: x[agent], (actors, states))
+            actor, state = jax.tree.map(lambda x: x[agent], (actors, states))
             mine = jax.tree.map(lambda x: x[:, agent], data)
-            (actor, state), metrics = self._improve(*own, rest, agent, mine, factor, key)
+            (actor, state), metrics = self._improve(actor, state, rest, agent, mine, factor, key)
             after = self._log_prob(actor, rest, agent, mine)[0]
             ratio = jnp.exp(after - mine.log_prob)
             factor = factor * (ratio if alive is None else jnp.where(alive[:, agent], ratio, 1.0))

@@ -98,7 +98,8 @@ def test_payoffs_of_a_population_are_those_of_its_strategies(twenty):
 
 @pytest.mark.slow
 def test_double_oracle_reference_runs_of_a_hundred_actions():
-    settings = PsroSettings(capacity=100)
+    """By linear programs, as interior points in float32 leave 1e-4 on two strategies that are not played exactly."""
+    settings = PsroSettings(capacity=100, meta_solver="nash_lp")
     states = []
     for seed in range(10):
         game = NormalFormPsro(zero_sum_game(uniform_matrix(seed, 100)))

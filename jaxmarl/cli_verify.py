@@ -1,0 +1,65 @@
+"""`jaxmarl verify`: trains presets again and compares their scores with those on record."""
+
+from typing import Annotated
+
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from jaxmarl.core.checks import require_int
+
+
+def verify(
+    presets: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="[PRESET ...]")] = (),
+    seeds: int = 3,
+    seed: int = 0,
+    record: bool = False,
+) -> int:
+    """Trains presets anew, and exits with 1 where the mean score is not that on record.
+
+    Without PRESET, lists them with what is on record.
+
+    Args:
+        presets: which, or `all`.
+        seeds: runs of each.
+        seed: of the key that they are split from.
+        record: write new records (five runs each) in place of comparing.
+    """
+    from jaxmarl.experiments import presets as known
+
+    require_int("seeds", seeds, 1)
+    console, references = Console(), known.load_references()
+    names = tuple(known.PRESETS) if presets == ("all",) else presets
+    for name in names:
+        known.preset(name)  # an unknown name fails now, not after minutes
+    if record:
+        known.record(names)
+        references = known.load_references()
+    if record or not names:
+        table = Table("preset", "what it is", "score", "on record: mean ± s.d.", "runs", "seconds")
+        table.columns[0].no_wrap = True
+        for name in names or known.PRESETS:
+            chosen, found = known.PRESETS[name], references.get(name)
+            cells = ["-", "-", "-"]
+            if found:
+                spread = f"{np.mean(found.scores):.4g} ± {np.std(found.scores, ddof=1):.2g}"
+                cells = [spread, str(len(found.scores)), f"{found.seconds:.0f}"]
+            table.add_row(name, chosen.about, chosen.score_is, *cells)
+        console.print(table)
+        return 0
+    table, failed = Table("preset", "on record", "now", "difference let pass", ""), 0
+    for name in names:
+        chosen = known.preset(name)
+        if name not in references:
+            raise ValueError(f"no scores of {name} are on record: use --record")
+        with console.status(f"{name}: {seeds} runs …"):
+            scores = known.run_scores(chosen, seeds, seed)
+        allowed, agrees = known.compare(scores.tolist(), references[name], chosen.slack)
+        failed += not agrees
+        now = f"{scores.mean():.4g} ({scores.min():.4g} to {scores.max():.4g})"
+        table.add_row(
+            name, f"{np.mean(references[name].scores):.4g}", now, f"{allowed:.2g}", "agrees" if agrees else "DIFFERS"
+        )
+    console.print(table)
+    return int(failed > 0)

@@ -1,0 +1,103 @@
+"""Presets: records of all of them, comparison with what is on record, and the command that repeats them."""
+
+import json
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxmarl.cli import main
+from jaxmarl.core.policy import uniform_policy
+from jaxmarl.core.rollout import actor_from_policy
+from jaxmarl.core.vector import VectorEnv
+from jaxmarl.envs.rps.repeated import RepeatedRPS
+from jaxmarl.experiments import presets
+
+
+def test_all_presets_are_on_record_as_they_are():
+    references = presets.load_references()
+    assert set(references) == set(presets.PRESETS)
+    for name, found in references.items():
+        chosen = presets.preset(name)
+        assert len(found.scores) >= presets.REFERENCE_SEEDS
+        assert (found.updates, found.score_is) == (chosen.updates, chosen.score_is)
+        assert set(found.versions) == {"jax", "flax", "optax"}
+
+
+def test_records_reach_what_is_known():
+    scores = {name: np.array(found.scores) for name, found in presets.load_references().items()}
+    np.testing.assert_allclose(scores["vdn-two_step"], 7.0)
+    np.testing.assert_allclose(scores["qmix-two_step"], 8.0)
+    assert scores["ppo-soccer"].min() > 0.97  # of 0.9936 by the best reply
+    assert scores["loqa-prisoners"].min() > -1.1
+
+
+def test_a_difference_is_judged_by_the_spread_of_the_runs():
+    reference = presets.Reference((1.0, 2.0, 3.0, 2.0, 2.0), "", 1, 0, 0.0, {})
+    error = np.sqrt(0.5 * (1 / 5 + 1 / 2))
+    allowed, agrees = presets.compare([2.0, 2.0 + 7 * error], reference, 0.0)
+    assert allowed == pytest.approx(4 * error)
+    assert agrees
+    assert not presets.compare([2.0, 2.0 + 9 * error], reference, 0.0)[1]
+    same = replace(reference, scores=(7.0,) * 5)
+    assert presets.compare([7.01], same, 0.05) == (0.05, True)
+    assert presets.compare([7.06], same, 0.05) == (0.05, False)
+
+
+def test_mean_return_counts_finished_episodes():
+    env = VectorEnv(RepeatedRPS(num_throws=2), 3)
+    always = replace(uniform_policy(3), act=lambda *_: (jnp.int32(1), ()), masked=False)
+    found = presets.mean_return(env, actor_from_policy(always, 3, 2), (), jax.random.key(0), env.default_params, 2)
+    assert float(found) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["verify", "qmix-twostep"], "unknown preset 'qmix-twostep'; did you mean 'qmix-two_step'?"),
+        (["verify", "qmix-two_step", "--seeds", "0"], "seeds must be an integer >= 1, got 0"),
+    ],
+)
+def test_what_is_wrong_is_one_line(arguments, words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+def test_presets_are_listed(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["verify"])
+    assert not stop.value.code
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in presets.PRESETS)
+
+
+def test_other_scores_are_told(monkeypatch, tmp_path, capsys):
+    rows = {
+        name: vars(found) | {"scores": [5.0, 5.1, 4.9, 5.0, 5.0]} for name, found in presets.load_references().items()
+    }
+    path = tmp_path / "scores.json"
+    path.write_text(json.dumps(rows))
+    monkeypatch.setattr(presets, "load_references", lambda: _read(path))
+    for score, code in ((5.05, 0), (7.0, 1)):
+        monkeypatch.setattr(presets, "run_scores", lambda chosen, seeds, seed, s=score: np.full(seeds, s))
+        with pytest.raises(SystemExit) as stop:
+            main(["verify", "vdn-two_step"])
+        assert (stop.value.code or 0) == code
+    assert "DIFFERS" in capsys.readouterr().out
+
+
+def _read(path):
+    return {name: presets.Reference(**row) for name, row in json.loads(path.read_text()).items()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(presets.PRESETS))
+def test_presets_reach_their_records(name):
+    chosen = presets.preset(name)
+    scores = presets.run_scores(chosen, 3, seed=7)
+    allowed, agrees = presets.compare(scores, presets.load_references()[name], chosen.slack)
+    assert agrees, (name, scores, allowed)
