@@ -262,6 +262,7 @@ class DiscreteSoftLearning(SoftLearning):
 
 def in_order_of_outputs(dist: ReturnLaw) -> Law:
     """Atoms and probabilities of one shape, unsorted: what losses need."""
+    assert isinstance(dist, Quantile | Law)
     atoms, weights = (dist.values, dist.weights) if isinstance(dist, Quantile) else dist
     return Law(atoms, jnp.broadcast_to(weights, atoms.shape))
 

@@ -134,7 +134,8 @@ class BoxSoftLearning(SoftLearning):
         return Actor(lambda key: (), act)
 
     def parts(self, params, target_params, batch: Transition, key: Array) -> SoftParts:
-        network, fixed = self.network, jax.lax.stop_gradient
+        network: Any = self.network
+        fixed = jax.lax.stop_gradient
         now_key, next_key = jax.random.split(key)
         log_weight = params["params"]["log_temperature"]
         temperature = jnp.exp(fixed(log_weight))
@@ -151,8 +152,8 @@ class BoxSoftLearning(SoftLearning):
         return SoftParts(predicted, Law(atoms, weights), improvement, -log_prob, self._aimed, log_weight)
 
     def _drawn(self, params, obs: Array, key: Array) -> tuple[Array, Array]:
-        actions = self.network.actions
-        outputs = self.network.apply(params, obs, method="act")
+        network: Any = self.network
+        actions, outputs = network.actions, network.apply(params, obs, method="act")
         action, raw = actions.sample(outputs, draw(repeat(actions.chance, *outputs.shape[:-1]), key))
         return action, actions.log_prob(outputs, raw)
 
