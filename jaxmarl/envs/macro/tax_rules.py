@@ -144,6 +144,15 @@ def tax_outcome(economy: TaxEconomy, hours: Float[Array, " N"], rates: Float[Arr
     return TaxOutcome(hours, incomes, taxes, rebate, utilities)
 
 
+def mimicking_gain(economy: TaxEconomy, outcome: TaxOutcome) -> Float[Array, "N N"]:
+    """What worker i would gain with the income of worker j; minus infinity where it cannot earn so much."""
+    hours = outcome.incomes / economy.skills[:, None]
+    kept = outcome.incomes - outcome.taxes + outcome.rebate
+    worth = kept - economy.effort_cost * jnp.minimum(hours, economy.max_hours) ** economy.effort_power
+    feasible = hours <= economy.max_hours * (1 + _ROUNDING)
+    return jnp.where(feasible, worth - outcome.utilities[:, None], -jnp.inf)
+
+
 def welfare(economy: TaxEconomy, outcome: TaxOutcome, objective: str) -> Float[Array, ""]:
     """What the planner maximises.
 

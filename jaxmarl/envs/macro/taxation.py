@@ -25,6 +25,7 @@ from jaxmarl.envs.macro.tax_rules import (
     best_hours,
     income_gini,
     marginal_rate,
+    mimicking_gain,
     tax_outcome,
     validate_economy,
     welfare,
@@ -144,6 +145,18 @@ class IncomeTax(Environment[IncomeTaxState, TaxEconomy]):
         """The best rates by direct search: `rates` `[K]`, `welfare`."""
         found = jax.jit(lambda economy: optimal_rates(economy, self.objective))(params)
         return {"rates": np.asarray(found.rates), "welfare": float(found.welfare)}
+
+    def truthful(self, rates: Float[Array, " K"], params: TaxEconomy) -> Float[Array, " N"]:
+        """What each worker earns where the income meant for it is its own best choice."""
+        return respond(params, rates).incomes
+
+    def misreport_gain(self, rates: Float[Array, " K"], params: TaxEconomy) -> Float[Array, "N N"]:
+        """What worker i gains by earning what is meant for j: as a direct mechanism, by reporting j's skill.
+
+        Never positive, whatever the rates: who faces a tax and chooses has nothing to hide. Minus infinity where i
+        cannot earn so much.
+        """
+        return mimicking_gain(params, respond(params, rates))
 
     def benchmarks(self, params: TaxEconomy) -> dict[str, Any]:
         """`untaxed`, `linear`, `saez` and `optimal` welfare (of no tax, of the best single rate by Saez's condition, of

@@ -25,6 +25,7 @@ from jaxmarl.envs.macro import (
     move_mass,
     solve_stationary,
     stationary_law,
+    stationary_mass,
     tauchen,
 )
 from jaxmarl.envs.macro.huggett import clearing
@@ -177,6 +178,18 @@ def test_a_bond_of_huggett_in_single_precision():
     grid = jnp.asarray(asset_grid(-4.0, 20.0, 500, 1.5), float)
     found = solve_stationary(who, grid, (-0.03, 0.0066), discount_bonds=True)
     assert 1 / (1 + float(found.rate)) == pytest.approx(0.998006, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_at_a_price_nearby_nearly_nothing_is_held():
+    """Value iteration on an independent grid gave mean assets of -.003 at the price .998004 where debts go up to 4."""
+    with jax.enable_x64(True):
+        who = jax.tree.map(wide, huggett_1993()[0])
+        grid, one = wide(asset_grid(-4.0, 20.0, 1000, 2.0)), wide(1.0)
+        saving = jax.jit(best_saving)(who, grid, one, wide(0.998004), one, tolerance=1e-9)
+        start = jnp.full((2, 1000), 1 / 2000)
+        mass = jax.jit(stationary_mass)(who, grid, saving.savings, start, tolerance=1e-11)
+        assert float(jnp.sum(mass * grid)) == pytest.approx(-0.003, abs=0.03)
 
 
 def test_impatient_households_keep_nothing():
