@@ -56,6 +56,8 @@ def _two_player_payoffs(state: PsroState) -> Float[np.ndarray, "rows columns"]:
 def _draw_payoffs(figure: Figure, axes: Axes, table: Float[np.ndarray, "rows columns"]) -> None:
     limit = float(np.max(np.abs(table))) or 1.0
     image = axes.imshow(table, cmap=style.DIVERGING, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
+    if max(table.shape) <= 40:  # cells that have room for a sign
+        style.mark_losses(axes, table, limit / 10)
     _tidy(axes, "strategy of player 1, in order of discovery", "strategy of player 0")
     bar = figure.colorbar(image, ax=axes, pad=0.02)
     bar.outline.set_visible(False)

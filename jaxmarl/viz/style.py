@@ -4,6 +4,7 @@ import io
 import re
 from pathlib import Path
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import AsinhNorm, LinearSegmentedColormap
@@ -13,12 +14,13 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from jaxmarl.core.checks import require
 from jaxmarl.core.files import replace_file
 
-GAIN, LOSS = "#0a8f69", "#cc4125"  # green and red that stay apart for colour-blind readers
-INK, FAINT, ACCENT = "#22272e", "#8b949e", "#2456a6"
+# of unlike lightness, so that they stay apart in grey and for colour-blind readers: 132, 103, 37, 147 and 69 of 255
+GAIN, LOSS = "#2fae88", "#cc4125"
+INK, FAINT, ACCENT = "#22272e", "#8b949e", "#1f4a94"
 DPI = 150
 SMALL, BODY, TITLE, HEADLINE = 8, 9, 11.5, 15  # points
 
-DIVERGING = LinearSegmentedColormap.from_list("loss_gain", ["#7d1d10", LOSS, "#f7f7f5", GAIN, "#04533c"])
+DIVERGING = LinearSegmentedColormap.from_list("loss_gain", ["#7d1d10", LOSS, "#f7f7f5", "#0a8f69", "#04533c"])
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -52,6 +54,12 @@ def signed_norm(limit: float) -> AsinhNorm:
     """A colour scale from `−limit` to `limit`, zero in the middle, that still tells small returns from none."""
     limit = limit if limit > 0 else 1.0
     return AsinhNorm(linear_width=limit / 50, vmin=-limit, vmax=limit)
+
+
+def mark_losses(axes: Axes, table: np.ndarray, least: float) -> None:
+    """A minus in every cell of a heat map below `-least`: in grey, gains and losses of one size look alike."""
+    rows, columns = np.nonzero(table < -least)
+    axes.scatter(columns, rows, marker="_", s=7, c="white", linewidths=0.7)
 
 
 def write_figure(figure: Figure, path: str | Path) -> Path:

@@ -40,6 +40,7 @@ def draw_table(figure: Figure | SubFigure, table: Float[np.ndarray, "K K"], name
     axes = figure.subplots()
     limit = float(np.abs(table).max())
     image = axes.imshow(table, cmap=style.DIVERGING, norm=style.signed_norm(limit), aspect="equal")
+    style.mark_losses(axes, table, limit / 50)
     places = range(len(names))
     axes.set_xticks(places, names, rotation=90, fontsize=style.SMALL)
     axes.set_yticks(places, names, fontsize=style.SMALL)

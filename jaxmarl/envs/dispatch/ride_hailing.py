@@ -183,7 +183,7 @@ class RideHailing(Environment[RideHailingState, RideHailingParams]):
             require(bool(fits), name, weight.tolist(), "weights of at least 0, not all 0")
         for name in ("order_rate", "base_fare", "fare_per_cell", "pickup_cost"):
             number = np.asarray(getattr(params, name))
-            require(bool((np.isfinite(number) & (number >= 0)).all()), name, number.tolist(), "at least 0 and finite")
+            require(bool(((number >= 0) & (number <= 1e9)).all()), name, number.tolist(), "in [0, 1e9]")
 
     def action_space(self, params: RideHailingParams) -> Box:
         return Box(-1.0, 1.0, (self.num_choices,))

@@ -147,8 +147,11 @@ class Driving(Environment[DrivingState, DrivingParams]):
         for name in ("time_step", "max_speed", "headway"):
             number = np.asarray(getattr(params, name))
             require(bool((np.isfinite(number) & (number > 0)).all()), name, number.tolist(), "positive")
+        for name in ("spacing", "progress_reward", "time_cost", "exit_reward", "crash_cost"):
+            number = np.asarray(getattr(params, name))
+            require(bool(np.isfinite(number).all()), name, number.tolist(), "finite")
         start, speed = np.asarray(params.start), np.asarray(params.start_speed)
-        fine = (start[..., 0] <= start[..., 1]) & (start[..., 1] < 0)
+        fine = np.isfinite(start[..., 0]) & (start[..., 0] <= start[..., 1]) & (start[..., 1] < 0)
         require(bool(fine.all()), "start", start.tolist(), "a range [low, high] below 0")
         fine = (speed[..., 0] <= speed[..., 1]) & (speed[..., 0] >= 0) & (speed[..., 1] <= params.max_speed)
         require(bool(fine.all()), "start_speed", speed.tolist(), "a range [low, high] from 0 to max_speed")

@@ -106,6 +106,8 @@ class LiquidityProvision(Environment[LiquidityProvisionState, LiquidityProvision
         for name in ("large_share", "cost"):
             shape = np.shape(getattr(params, name))
             require(shape[-1:] == (self.num_agents,), name, shape, f"of shape [{self.num_agents}]")
+        cost = np.asarray(params.cost)
+        require(bool(np.isfinite(cost).all()), "cost", cost.tolist(), "finite")
         share = np.asarray(params.large_share)
         require(bool(((share >= 0) & (share <= 1)).all()), "large_share", share.tolist(), "in [0, 1]")
         for name in ("small_capacity", "large_capacity"):

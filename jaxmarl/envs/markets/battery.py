@@ -178,6 +178,9 @@ class ImbalanceBattery(Environment[BatteryState, BatteryParams]):
         shape, wanted = np.shape(params.prices)[-2:], (self.num_days, self.num_steps)
         require(shape == wanted, "prices", shape, f"of shape {list(wanted)}")
         require(bool(np.isfinite(np.asarray(params.prices)).all()), "prices", "NaN or infinity", "finite")
+        for name in ("level", "swing", "slope", "imbalance_std", "profile", "jump_low", "jump_high"):
+            number = np.asarray(getattr(params.model, name))
+            require(bool(np.isfinite(number).all()), name, number.tolist(), "finite")
         for name in ("persistence", "jump_chance"):
             number = np.asarray(getattr(params.model, name))
             require(bool(((number >= 0) & (number < 1)).all()), name, number.tolist(), "in [0, 1)")
