@@ -1,6 +1,7 @@
 """The same environments and games under other libraries' interfaces, and in their files."""
 
 from jaxmarl.interop.agent_dict import AgentDictEnv
+from jaxmarl.interop.agent_dict_environment import AgentDictEnvironment, import_public
 from jaxmarl.interop.gambit import read_nfg, write_nfg
 from jaxmarl.interop.gymnax import GymnaxEnvironment
 from jaxmarl.interop.open_spiel import normal_form_from_open_spiel, normal_form_to_open_spiel
@@ -9,7 +10,9 @@ from jaxmarl.interop.payoff_files import load_game, save_game
 
 __all__ = [
     "AgentDictEnv",
+    "AgentDictEnvironment",
     "GymnaxEnvironment",
+    "import_public",
     "load_game",
     "markov_game_to_open_spiel",
     "normal_form_from_open_spiel",
