@@ -11,30 +11,26 @@ that orders them count as one step. `--core` pins the process to one core before
 """
 
 import argparse
-import json
-import os
 import random
 import statistics
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from auctions import play
+
+from jaxmarl.bench.harness import parser, start, write
+from jaxmarl.bench.peers import open_spiel_dilemma, open_spiel_soccer
 
 FAMILIES = ("markov", "dilemmas", "gridworlds", "driving", "bandits")
 STEPS = {1: 2048, 64: 512, 1024: 128, 16384: 16}
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--only", nargs="*", help="registered names; all of the five families by default")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1, 64, 1024, 16384], help="parallel instances")
-    parser.add_argument("--repeats", type=int, default=5, help="timed calls; the median counts")
-    parser.add_argument("--core", type=int, help="pin the process to this core")
-    parser.add_argument("--out", type=Path, help="write the figures to this JSON file")
-    parser.add_argument("--smoke", action="store_true", help="8 instances, one call: does it run")
-    args = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--only", nargs="*", help="registered names; all of the five families by default")
+    options.add_argument("--sizes", type=int, nargs="+", default=[1, 64, 1024, 16384], help="parallel instances")
+    options.add_argument("--smoke", action="store_true", help="8 instances, one call: does it run")
+    args = options.parse_args()
     if args.smoke:
         args.sizes, args.repeats = [8], 1
     return args
@@ -49,44 +45,12 @@ def environments() -> list[str]:
     return [name for name in list_envs() if env_factory(name).__module__.startswith(folders)]
 
 
-def open_spiel_soccer(size: int, steps: int) -> float:
-    """Seconds of random play of `markov_soccer`, a step being both players' moves and the chance node that orders them.
-
-    Args:
-        size: only the number of steps grows with it: games are played one after another.
-        steps: of each.
-    """
-    import pyspiel
-
-    game = pyspiel.load_game("markov_soccer")
-    state, moved, started = game.new_initial_state(), 0, time.perf_counter()
-    while moved < size * steps:
-        if state.is_terminal():
-            state = game.new_initial_state()
-        elif state.is_chance_node():
-            state.apply_action(random.choice(state.legal_actions()))  # chance is uniform in this game
-        else:
-            state.apply_actions([random.choice(state.legal_actions(player)) for player in (0, 1)])
-            moved += 1
-    return time.perf_counter() - started
-
-
-def open_spiel_dilemma(size: int, steps: int) -> float:
-    """Seconds of random play of the iterated prisoner's dilemma, `size` games at once."""
-    import numpy as np
-    from open_spiel.python.environments.iterated_matrix_game import IteratedPrisonersDilemma
-
-    game = IteratedPrisonersDilemma(steps, size)
-    actions = np.random.default_rng(0).integers(0, 2, (steps, size, 2))
-    game.reset()
-    started = time.perf_counter()
-    for action in actions:
-        game.step(action)
-    return time.perf_counter() - started
-
-
 PEERS: dict[str, tuple[str, Callable[[int, int], float], int]] = {
-    "soccer": ("OpenSpiel markov_soccer", open_spiel_soccer, 10_000),  # steps at most: it is slow
+    "soccer": (
+        "OpenSpiel markov_soccer",
+        lambda size, steps: open_spiel_soccer(size * steps),
+        10_000,
+    ),  # steps at most: it is slow
     "iterated_matrix": ("OpenSpiel iterated dilemma", open_spiel_dilemma, 2**20),
 }
 
@@ -126,14 +90,10 @@ def print_table(rows: dict[str, dict[int, Any]], theirs: dict[str, dict[int, Any
 def main() -> None:
     """Measures, prints and writes."""
     args = parse_arguments()
-    if args.core is not None:
-        os.sched_setaffinity(0, {args.core})
-    import jax
-
+    device = start(args)
     import jaxmarl.envs  # noqa: F401
     from jaxmarl.core.registry import env_factory
 
-    jax.config.update("jax_enable_compilation_cache", False)
     names = environments() if args.only is None else args.only
     for name in names:
         env_factory(name)  # an unknown name fails now, not after minutes
@@ -147,11 +107,8 @@ def main() -> None:
                 theirs[name] = peer_speeds(name, args.sizes, args.repeats)
         except ImportError:
             print(f"OpenSpiel is not installed: {name} is not compared")
-    device = f"{jax.devices()[0].device_kind}, {len(os.sched_getaffinity(0))} cores"
-    print_table(rows, theirs, f"steps a second; jax {jax.__version__}, {device}")
-    if args.out:
-        record = {"device": device, "jax": jax.__version__, "environments": rows, "open_spiel": theirs}
-        args.out.write_text(json.dumps(record, indent=2) + "\n")
+    print_table(rows, theirs, f"steps a second; {device}")
+    write(args.out, {"environments": rows, "open_spiel": theirs})
 
 
 if __name__ == "__main__":

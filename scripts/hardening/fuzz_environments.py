@@ -188,7 +188,7 @@ def _leaf_names(params: Any) -> list[str]:
     ]
     if dataclasses.is_dataclass(params):
         names += [field.name for field in dataclasses.fields(params)]
-    return sorted({name for name in names if name})
+    return sorted({"params", *(name for name in names if name)})
 
 
 def _huge(value: Any) -> bool:
