@@ -74,7 +74,7 @@ class Task(NamedTuple):
 TASKS = {
     "CartPole": Task(
         GymnaxEnvironment("CartPole-v1"),
-        60_000,
+        100_000,
         500_000,
         0.0,
         100.0,
@@ -249,6 +249,8 @@ def draw_figure(rows: list[dict[str, Any]], path: Path) -> Path:
         if np.isfinite(TASKS[place].best):
             axes.axhline(TASKS[place].best, color=FAINT, linewidth=0.8, linestyle="--")
         axes.set_xlabel("thousand steps", fontsize=BODY, color=INK)
+        if place == shown[0]:
+            axes.set_ylabel("return of greedy play", fontsize=BODY, color=INK)
         panel_title(axes, place)
     names = [name for name in LEARNERS if name in handles]
     figure.legend(
