@@ -43,6 +43,24 @@ def test_value_and_gradient_of_the_differentiable_return(episode, final):
     np.testing.assert_allclose(jax.jacrev(worth)(logits), wanted, atol=1e-5)
 
 
+def test_returns_may_rely_on_the_opponents_critic(episode):
+    logits, action, reward, value = episode
+
+    def worth(logits, trace):
+        log_prob = jnp.take_along_axis(jax.nn.log_softmax(logits), action[:, None], axis=1)[:, 0]
+        return differentiable_action_values(log_prob, reward, value, DISCOUNT, TRACE, 2.5, trace)
+
+    after = np.append(value, 2.5)
+    for trace in (0.0, 0.7):
+        returns = np.append(np.zeros(6), 2.5)
+        for t in range(5, -1, -1):
+            returns[t] = reward[t] + DISCOUNT * (trace * returns[t + 1] + (1 - trace) * after[t + 1])
+        np.testing.assert_allclose(worth(logits, trace), reward + DISCOUNT * returns[1:], rtol=1e-4)
+        score = np.eye(3)[int(action[5])] - np.asarray(jax.nn.softmax(logits[5]))
+        gradient = DISCOUNT * (returns[5] - float(value[5])) * score
+        np.testing.assert_allclose(jax.jacrev(worth)(logits, trace)[4, 5], gradient, atol=1e-5)
+
+
 def test_discounted_sums(episode):
     x = np.asarray(episode[0], np.float64)
     wanted = [sum(0.7 ** (k - t) * x[k] for k in range(t, 6)) for t in range(6)]
@@ -65,6 +83,30 @@ def test_errors_while_learning(episode, rate):
     learner = _LOQA(CoinGame(), LOQAConfig(exploration=rate), None, None, None)
     policy = np.asarray(jax.nn.softmax(episode[0]))
     np.testing.assert_allclose(jnp.exp(learner._erring(episode[0])), (1 - rate) * policy + rate / 3, rtol=1e-5)
+
+
+def test_memories_start_with_spread_time_scales():
+    learner = loqa(CoinGame(num_steps=3), LOQAConfig(num_envs=4, actor_layers=(8,), critic_layers=(8,), memory_span=50))
+    for network in learner.init(jax.random.key(0)).params.values():
+        bias = np.asarray(network["params"]["core"]["input"]["bias"]).reshape(3, 8)
+        np.testing.assert_allclose(1 / (1 - 1 / (1 + np.exp(-bias[1]))), np.geomspace(2, 50, 8), rtol=1e-4)
+        assert not bias[[0, 2]].any()
+
+
+def test_naive_updates_leave_shaping_out():
+    settings = {"num_envs": 4, "actor_layers": (8,), "critic_layers": (8,)}
+
+    def after_two(**changes):
+        learner = loqa(CoinGame(num_steps=3), LOQAConfig(**settings, **changes))
+        state = jax.jit(learner.init)(jax.random.key(0))
+        update = jax.jit(learner.update)
+        states = [state := update(state)[0] for _ in range(2)]
+        return [np.concatenate([x.ravel() for x in jax.tree.leaves(s.params["actor"])]) for s in states]
+
+    naive, late, shaping = after_two(shaping_weight=0.0), after_two(naive_updates=1), after_two()
+    np.testing.assert_allclose(late[0], naive[0], atol=1e-6)
+    assert np.abs(late[1] - naive[1]).max() > 1e-4
+    assert np.abs(shaping[0] - naive[0]).max() > 1e-4
 
 
 def test_updates_of_the_coin_game():
