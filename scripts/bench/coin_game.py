@@ -22,8 +22,8 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
+from jaxmarl.bench.harness import write
 from jaxmarl.core import VectorEnv
-from jaxmarl.core.files import replace_file
 from jaxmarl.envs.dilemmas import CoinGame
 
 PEER = """
@@ -147,10 +147,10 @@ def main() -> None:
         ratio = "" if peer is None else f"{float(row['wall']) / float(peer['wall']):.1f}"
         table.add_row(str(row["environment"]), f"{row['wall']:.2f}", f"{row['process']:.2f}", ratio)
     Console(width=100).print(table)
-    args.folder.mkdir(parents=True, exist_ok=True)
     settings = {name: getattr(args, name) for name in ("instances", "steps", "repeats")}
-    record = {"settings": settings, "device": jax.devices()[0].device_kind, "rows": rows}
-    print(f"wrote {replace_file(args.folder / 'coin_game.json', (json.dumps(record, indent=1) + chr(10)).encode())}")
+    path = args.folder / "coin_game.json"
+    write(path, {"settings": settings, "rows": rows})
+    print(f"wrote {path}")
 
 
 if __name__ == "__main__":

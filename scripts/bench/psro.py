@@ -10,15 +10,13 @@ compiling are apart. A peer that is not installed is left out.
 """
 
 import argparse
-import json
-import os
 import statistics
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from jaxmarl.bench.harness import compiled, parser, start, timed, write
 
 TARGET = 1e-5
 POKER = "Kuhn poker"
@@ -41,13 +39,11 @@ class Row(NamedTuple):
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--sizes", type=int, nargs="*", default=[20, 50, 100], help="actions of each player")
-    parser.add_argument("--repeats", type=int, default=5, help="timed runs of ours")
-    parser.add_argument("--batch", type=int, default=64, help="games in one call of the whole run inside jit; 0: none")
-    parser.add_argument("--no-poker", action="store_true", help="matrices only")
-    parser.add_argument("--out", type=Path, help="write the figures to this JSON file")
-    return parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--sizes", type=int, nargs="*", default=[20, 50, 100], help="actions of each player")
+    options.add_argument("--batch", type=int, default=64, help="games in one call of the whole run inside jit; 0: none")
+    options.add_argument("--no-poker", action="store_true", help="matrices only")
+    return options.parse_args()
 
 
 def matrix(size: int, seed: int = 0) -> np.ndarray:
@@ -66,16 +62,15 @@ def our_game(size: int) -> Any:
     return NormalFormPsro(zero_sum_game(matrix(size).astype(np.float32)), True, False)
 
 
-def timed(call: Callable[[], Any], repeats: int) -> tuple[list[float], Any]:
+def runs(call: Callable[[], Any], repeats: int) -> tuple[list[float], Any]:
     """Seconds of each call, and what the last one returned."""
-    import jax
+    results: list[Any] = []
 
-    seconds, result = [], None
-    for _ in range(repeats):
-        started = time.perf_counter()
-        result = jax.block_until_ready(call())
-        seconds.append(time.perf_counter() - started)
-    return seconds, result
+    def keep() -> Any:
+        results[:] = [call()]
+        return results[0]
+
+    return list(timed(keep, repeats, warm_up=False).seconds), results[0]
 
 
 def host_loop(size: int, repeats: int) -> Row:
@@ -85,8 +80,8 @@ def host_loop(size: int, repeats: int) -> Row:
     from jaxmarl.solvers.psro import Psro, PsroSettings
 
     loop = Psro(our_game(size), PsroSettings(capacity=size or 12, tolerance=TARGET))
-    first, _ = timed(lambda: loop.run(jax.random.key(0)), 1)
-    seconds, state = timed(lambda: loop.run(jax.random.key(0)), repeats)
+    first, _ = runs(lambda: loop.run(jax.random.key(0)), 1)
+    seconds, state = runs(lambda: loop.run(jax.random.key(0)), repeats)
     compile_seconds = first[0] - statistics.median(seconds)
     gap = float(state.rows()["nash_conv"][-1])
     return Row(named(size), "jaxmarl, host loop", seconds, compile_seconds, float(state.iteration), gap)
@@ -99,10 +94,8 @@ def inside_jit(size: int, repeats: int) -> Row:
     from jaxmarl.solvers.psro import PsroSettings, run_inside_jit
 
     settings, game = PsroSettings(capacity=size or 12, tolerance=TARGET), our_game(size)
-    started = time.perf_counter()
-    compiled = jax.jit(lambda game: run_inside_jit(game, settings, jax.random.key(0))).lower(game).compile()
-    compile_seconds = time.perf_counter() - started
-    seconds, state = timed(lambda: compiled(game), repeats)
+    ready, compile_seconds = compiled(lambda game: run_inside_jit(game, settings, jax.random.key(0)), game)
+    seconds, state = runs(lambda: ready(game), repeats)
     gap = float(state.rows()["nash_conv"][-1])
     return Row(named(size), "jaxmarl, inside jit", seconds, compile_seconds, float(state.iteration), gap)
 
@@ -121,10 +114,8 @@ def batch_inside_jit(size: int, count: int) -> Row:
     def run(game: Any) -> Any:
         return run_inside_jit(NormalFormPsro(game, True, False), settings, jax.random.key(0))
 
-    started = time.perf_counter()
-    compiled = jax.jit(jax.vmap(run)).lower(games).compile()
-    compile_seconds = time.perf_counter() - started
-    seconds, states = timed(lambda: compiled(games), 1)
+    ready, compile_seconds = compiled(jax.vmap(run), games)
+    seconds, states = runs(lambda: ready(games), 1)
     last = np.asarray(states.iteration) - 1
     gaps = np.asarray(states.nash_conv)[np.arange(count), last]
     name = f"jaxmarl, {count} games at once"
@@ -174,12 +165,10 @@ def cells(row: Row, peer: Row | None) -> list[str]:
 def main() -> None:
     """Measures, prints and writes."""
     args = parse_arguments()
-    import jax
+    device = start(args)
     from rich.console import Console
     from rich.table import Table
 
-    jax.config.update("jax_enable_compilation_cache", False)
-    device = f"{jax.devices()[0].device_kind}, {len(os.sched_getaffinity(0))} cores, jax {jax.__version__}"
     title = f"PSRO to a NashConv of {TARGET:g}; {device}"
     heads = ("ms a game", "range", "compile s", "iterations", "NashConv", "times faster")
     table = Table("game", "solver", *heads, title=title)
@@ -196,8 +185,7 @@ def main() -> None:
             records.append(row._asdict() | {"median": row.median, "faster": peer and peer.median / row.median})
             print(*cells(row, peer), sep="  ", flush=True)
         table.add_section()
-        if args.out:
-            args.out.write_text(json.dumps({"device": device, "target": TARGET, "rows": records}, indent=1) + "\n")
+        write(args.out, {"target": TARGET, "rows": records})
     Console(width=120).print(table)
 
 

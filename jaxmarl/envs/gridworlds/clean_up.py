@@ -81,7 +81,7 @@ class CleanUp(Commons[CleanUpParams]):
 
     def __post_init__(self):
         for name in ("rows", "river_columns", "ground_columns", "orchard_columns"):
-            require_int(name, getattr(self, name), 1)
+            require_int(name, getattr(self, name), 1, 10_000)
         super().__post_init__()
 
     @property

@@ -60,7 +60,7 @@ class Harvest(Commons[HarvestParams]):
 
     def __post_init__(self):
         for name in ("patch_rows", "patch_columns", "patch_radius"):
-            require_int(name, getattr(self, name), 1)
+            require_int(name, getattr(self, name), 1, 100)
         super().__post_init__()
 
     @property
