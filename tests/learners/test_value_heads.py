@@ -74,7 +74,12 @@ LAWS = {
 }
 
 
-def fitted(head, updates=1500, batch=64):
+def bandit(key, shape):
+    """Rewards of the known law."""
+    return jax.random.choice(key, jnp.array(ATOMS), shape, p=jnp.array(CHANCES))
+
+
+def fitted(head, updates=1500, batch=64, draw=bandit):
     """The law that a head learns from rewards alone."""
     network = ValueNetwork(head, 1, (1,), (32,))
     rule = optax.adam(optax.linear_schedule(1e-2, 0.0, updates))
@@ -82,7 +87,7 @@ def fitted(head, updates=1500, batch=64):
 
     def loss(params, key):
         sample_key, now_key, next_key = jax.random.split(key, 3)
-        reward = jax.random.choice(sample_key, jnp.array(ATOMS), (batch,), p=jnp.array(CHANCES))
+        reward = draw(sample_key, (batch,))
         after = chosen(network.apply(params, seen, next_key), zeros)
         target = jax.lax.stop_gradient(head.target(after, reward, jnp.zeros(batch)))
         return jnp.mean(head.loss(chosen(network.apply(params, seen, now_key), zeros), target))
@@ -110,6 +115,16 @@ def test_heads_learn_the_law_of_a_reward(name):
     assert float(wasserstein(law, truth)) < 0.05 * (ATOMS.max() - ATOMS.min())
     assert abs(float(risk_neutral(law)) - 0.65) < 0.25
     assert float(risk.cvar(law, 0.25)) == pytest.approx(-2.2, abs=0.5)
+
+
+@pytest.mark.slow
+def test_quantiles_of_a_normal_reward_are_known_to_a_tenth():
+    """N(1, 4): 1 + 2 times the normal quantile, at all levels from 0.05 to 0.95, after 5000 updates."""
+    law = fitted(QuantileHead(32, kappa=0.02), 5000, 128, lambda key, shape: 1 + 2 * jax.random.normal(key, shape))
+    levels = (np.arange(32) + 0.5) / 32
+    inside = (levels >= 0.05) & (levels <= 0.95)
+    known = 1 + 2 * np.asarray(jax.scipy.special.ndtri(levels))
+    assert np.abs(np.sort(np.asarray(law.values)) - known)[inside].max() < 0.1
 
 
 def test_fractions_are_probabilities_that_their_own_loss_alone_moves():
