@@ -160,7 +160,7 @@ def structural(args: argparse.Namespace) -> dict[str, Any]:
     grid, rates = jnp.asarray(points, float), jnp.asarray(np.linspace(0.02, 0.07, 10), float)
     mass = params.individual_law[0][:, None] * (jnp.arange(len(points)) == int(np.searchsorted(points, 5.3)))
     start = Crowd(mass, jnp.asarray(0.04, float))
-    options = {"num_updates": args.updates, "num_paths": args.paths, "learning_rate": 0.1}
+    options = {"num_updates": args.updates, "num_paths": args.paths, "learning_rate": 0.1, "decay": 0.05}
 
     @jax.jit
     def learn(key):
@@ -305,7 +305,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--productivities", type=int, default=5, help="states of productivity while learning")
     parser.add_argument("--learner-grid", type=int, default=60)
     parser.add_argument("--path", type=int, default=2000, help="periods in which learned policies are compared")
-    parser.add_argument("--updates", type=int, default=400)
+    parser.add_argument("--updates", type=int, default=1000)
     parser.add_argument("--paths", type=int, default=16)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what is measured anew")
     parser.add_argument("--folder", type=Path, default=Path("runs/krusell_smith"))

@@ -169,6 +169,7 @@ def structural_policy_gradient(
     num_paths: int = 32,
     num_periods: int = 90,
     learning_rate: float = 0.03,
+    decay: float = 0.5,
     initial_share: float = 0.8,
     initial_tilt: float = 0.0,
 ) -> StructuralPolicy:
@@ -178,11 +179,12 @@ def structural_policy_gradient(
         market: `CapitalMarket` or `BondMarket`.
         start: the crowd that every path starts from.
         key: consumed by this call.
-        num_updates: U; the rate of learning halves over those after the warm-up.
+        num_updates: U.
         warm_up: updates in which all paths start from `start`; after these, from where they last ended.
         num_paths: P, of productivity.
         num_periods: T, after which utility no longer counts.
         learning_rate: of Adam, for logits of shares.
+        decay: share of the rate of learning that is left after all updates; it falls exponentially after the warm-up.
         initial_share: kept at first in all states.
         initial_tilt: by how much the logits of shares at the highest rate are above, and at the lowest below, that at
             first; a market for bonds clears only where schedules rise.
@@ -191,9 +193,10 @@ def structural_policy_gradient(
 
     require_int("num_updates", num_updates, 1)
     require_int("warm_up", warm_up, 0)
+    require(0 < decay <= 1, "decay", decay, "in (0, 1]")
     require(0 < initial_share < 1, "initial_share", initial_share, "in (0, 1)")
     params, grid, dtype = market.params, market.grid, market.grid.dtype
-    rate = optax.exponential_decay(learning_rate, max(num_updates - warm_up, 1), 0.5, transition_begin=warm_up)
+    rate = optax.exponential_decay(learning_rate, max(num_updates - warm_up, 1), decay, transition_begin=warm_up)
     optimiser = optax.adam(rate)
     weights = params.discount ** jnp.arange(num_periods, dtype=dtype)
     count = params.productivity.shape[0]
