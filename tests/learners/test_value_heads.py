@@ -12,6 +12,7 @@ from jaxmarl.distributional import Law, Quantile, risk, wasserstein
 from jaxmarl.learners.value import (
     CategoricalHead,
     FractionHead,
+    GaussianHead,
     HistogramHead,
     IdentityMap,
     ImplicitQuantileHead,
@@ -125,6 +126,26 @@ def test_quantiles_of_a_normal_reward_are_known_to_a_tenth():
     inside = (levels >= 0.05) & (levels <= 0.95)
     known = 1 + 2 * np.asarray(jax.scipy.special.ndtri(levels))
     assert np.abs(np.sort(np.asarray(law.values)) - known)[inside].max() < 0.1
+
+
+@pytest.mark.slow
+def test_mean_and_deviation_of_a_normal_reward_are_known_to_a_tenth():
+    """N(1, 4) by the clipped and weighted likelihood: mean 1, deviation 2, so quantiles 1 + 2 times the normal's."""
+    law = fitted(GaussianHead(64), 3000, 128, lambda key, shape: 1 + 2 * jax.random.normal(key, shape))
+    known = jax.scipy.special.ndtri((jnp.arange(64) + 0.5) / 64)
+    np.testing.assert_allclose(jnp.mean(law.values), 1.0, atol=0.1)
+    np.testing.assert_allclose(jnp.mean(law.values * known) / jnp.mean(known**2), 2.0, atol=0.1)
+
+
+def test_normal_laws_are_pulled_towards_their_targets():
+    """By hand: mean 0 and deviation 1 against atoms -1 and 3: pulls of 1 on the mean and 4 on the deviation."""
+    head, law = GaussianHead(clip=10.0), Law(jnp.array([[-1.0, 3.0]]), jnp.full((1, 2), 0.5))
+    slope = jax.grad(lambda x: head.against(x, law)[0])(jnp.zeros((1, 2)))
+    np.testing.assert_allclose(slope[0], [-1.0, -4.0], rtol=1e-5)  # (1 + 0.1) cancels the slack of each division
+    clipped = jax.grad(lambda x: GaussianHead(clip=1.0).against(x, law)[0])(jnp.zeros((1, 2)))
+    np.testing.assert_allclose(clipped[0], [-1.0, 0.0], atol=1e-6)
+    moved = head.target(jnp.array([2.0, 0.0]), jnp.array(1.0), jnp.array(0.5))
+    np.testing.assert_allclose(moved, [2.0, np.log(0.5)], rtol=1e-6)
 
 
 def test_fractions_are_probabilities_that_their_own_loss_alone_moves():

@@ -36,6 +36,7 @@ are what PQN takes from here.
 from jaxmarl.learners.value.config import ValueConfig
 from jaxmarl.learners.value.entropic import EntropicHead
 from jaxmarl.learners.value.functionals import Functional, risk_neutral
+from jaxmarl.learners.value.gaussian import GaussianHead
 from jaxmarl.learners.value.heads import CategoricalHead, HistogramHead, MeanHead, QuantileHead, ReturnHead
 from jaxmarl.learners.value.implicit import FractionHead, ImplicitQuantileHead
 from jaxmarl.learners.value.loop import ValueLearning, ValueState, deep_q
@@ -53,6 +54,7 @@ __all__ = [
     "EntropicHead",
     "FractionHead",
     "Functional",
+    "GaussianHead",
     "HistogramHead",
     "IdentityMap",
     "ImplicitQuantileHead",

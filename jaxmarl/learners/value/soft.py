@@ -27,6 +27,7 @@ from jaxmarl.learners.value.acting import ValueNetwork
 from jaxmarl.learners.value.config import ValueConfig
 from jaxmarl.learners.value.entropic import EntropicHead
 from jaxmarl.learners.value.functionals import Functional, risk_neutral
+from jaxmarl.learners.value.gaussian import GaussianHead
 from jaxmarl.learners.value.heads import QuantileHead, ReturnHead, chosen
 from jaxmarl.learners.value.loop import ValueLearning
 from jaxmarl.learners.value.replay import Transition
@@ -148,7 +149,7 @@ def soft_actor_critic(
         config: settings; exploration is the policy's own, `epsilon_*` are not read. A slow target network is usual
             (`target_every=1, target_rate=0.005`).
         env_params: of the environments (default: `env.default_params`).
-        head: how laws are represented: a head of quantiles, or of certainty equivalents.
+        head: how laws are represented: by quantiles, normal laws, or certainty equivalents.
         behaviour: what a law is worth to the policy; what follows is the law of the policy's own play, so that with a
             functional other than the mean neither static nor nested risk is optimised.
         temperature: weight of entropy at the start; it moves so that the mean entropy becomes
@@ -206,8 +207,8 @@ def entropic_actor_critic(
 
 def check_soft(head: ReturnHead, temperature: float) -> None:
     """Refuses what no soft actor-critic takes."""
-    known = QuantileHead, EntropicHead
-    require(isinstance(head, known), "head", type(head).__name__, "a QuantileHead or an EntropicHead")
+    known = QuantileHead, GaussianHead, EntropicHead
+    require(isinstance(head, known), "head", type(head).__name__, "a head of quantiles, normal or entropic")
     require(temperature > 0, "temperature", temperature, "positive")
 
 

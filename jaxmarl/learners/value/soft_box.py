@@ -21,6 +21,7 @@ from jaxmarl.learners.base import Learner
 from jaxmarl.learners.encoders import Encoder
 from jaxmarl.learners.value.acting import ValueNetwork
 from jaxmarl.learners.value.config import ValueConfig
+from jaxmarl.learners.value.entropic import EntropicHead
 from jaxmarl.learners.value.functionals import Functional, risk_neutral
 from jaxmarl.learners.value.heads import QuantileHead, ReturnHead
 from jaxmarl.learners.value.replay import Transition
@@ -83,7 +84,7 @@ def box_soft_actor_critic(
     config: ValueConfig,
     env_params: PyTree = None,
     *,
-    head: QuantileHead = QuantileHead(32),  # noqa: B008
+    head: ReturnHead = QuantileHead(32),  # noqa: B008
     behaviour: Functional = risk_neutral,
     temperature: float = 0.1,
     entropy: float = -1.0,
@@ -95,7 +96,7 @@ def box_soft_actor_critic(
         env: a `VectorEnv` or `PopulationEnv` with a `Box` of floats as actions.
         config: as for `soft_actor_critic`.
         env_params: of the environments (default: `env.default_params`).
-        head: how laws are represented.
+        head: how laws are represented: by quantiles, or normal laws ("DSAC-T").
         behaviour: what a law is worth to the policy, see `soft_actor_critic`.
         temperature: weight of entropy at the start; it moves so that the mean entropy becomes
         entropy: so many nats an entry of an action, of a box between -1 and 1.
@@ -107,7 +108,7 @@ def box_soft_actor_critic(
     env_params = env.default_params if env_params is None else env_params
     space = env.action_space(env_params)
     require(isinstance(space, Box), "action_space", space, "a Box")
-    require(isinstance(head, QuantileHead), "head", type(head).__name__, "a QuantileHead")
+    require(not isinstance(head, EntropicHead), "head", type(head).__name__, "a head of laws")
     check_soft(head, temperature)
     actions = action_head(space, spread="state", initial_std=initial_std)
     assert isinstance(actions, GaussianActions)
