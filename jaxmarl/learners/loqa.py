@@ -140,10 +140,15 @@ def ipd_config(**changes: Any) -> LOQAConfig:
 def coin_config(**changes: Any) -> LOQAConfig:
     """Settings for the 3 x 3 Coin Game with the alternating coin and `egocentric=True`, for a minute on one core.
 
-    The published settings (those of `LOQAConfig`) need an accelerator. Here the torus is shifted, so that a step
-    towards a coin is learned within 100 updates; memories start with long time scales; and λ-returns in place of sums
-    of rewards take most of the noise out of what shapes the opponent, whose weight then is 1 (with 2, all soon avoid
-    all coins, their own too; so they do without errors while learning).
+    The published settings (those of `LOQAConfig`) need an accelerator. Here the torus is shifted, so that going for
+    coins is learned within 100 updates; memories start with long time scales; and λ-returns in place of sums of
+    rewards take most of the noise out of what shapes the opponent.
+
+    After 600 updates three seeds earned 0.29, 0.21 and 0.31 a step with themselves (two cooperators earn 0.334), 0.35
+    with a cooperator, and -0.05, -0.02 and -0.11 with a defector (cooperators: -0.260): they retaliate, but only the
+    second as firmly as tit for tat, and those that forgive more fare better with themselves. Further updates change
+    little. After more `naive_updates` (90, 200) players that defect may stay so; a `shaping_weight` of 2 made them
+    avoid all coins; without errors while learning and with a weight of 3 they cooperated with everybody.
 
     Args:
         **changes: fields of `LOQAConfig` to set otherwise.

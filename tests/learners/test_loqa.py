@@ -5,9 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmarl.envs.dilemmas import CoinGame, IteratedMatrix
+from jaxmarl.core import Player
+from jaxmarl.envs.dilemmas import CoinGame, IteratedMatrix, coin_policy
+from jaxmarl.evaluation.cross_play import versus
 from jaxmarl.learners import over_seeds
-from jaxmarl.learners.loqa import _LOQA, LOQAConfig, ipd_config, loqa
+from jaxmarl.learners.loqa import _LOQA, LOQAConfig, coin_config, ipd_config, loqa
 from jaxmarl.learners.opponent_shaping import differentiable_action_values, discounted_sums, opponent_log_prob
 
 DISCOUNT, TRACE = 0.96, 0.9
@@ -158,6 +160,27 @@ def test_loqa_learns_to_reciprocate():
     assert after_cd.max() <= 0.3, found
     assert after_dc.min() >= 0.6, found
     assert min(values) >= -1.1, found
+
+
+@pytest.mark.slow
+def test_loqa_cooperates_in_the_coin_game_and_retaliates():
+    """Defectors earn 0 with themselves, cooperators lose 0.260 a step to defectors, who avoid coins earn 0."""
+    env = CoinGame(num_steps=50, egocentric=True)
+    learner = loqa(env, coin_config())
+
+    @jax.jit
+    def run(state):
+        return jax.lax.scan(lambda s, _: (learner.update(s)[0], None), state, length=150)[0]
+
+    state = jax.jit(learner.init)(jax.random.key(7))
+    for _ in range(4):
+        state = run(state)
+    player = Player(learner.policy, learner.params(state))
+    others = [player, *(Player(coin_policy(env, kind)) for kind in ("cooperate", "defect"))]
+    itself, cooperator, defector = versus(env, player, others, jax.random.key(0), 600).mean(1) / 50
+    assert itself >= 0.15
+    assert cooperator >= 0.3
+    assert defector >= -0.18
 
 
 def test_refusals_of_loqa():
