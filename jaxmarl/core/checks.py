@@ -46,7 +46,8 @@ def require_field_types(value: Any) -> None:
     Looked at are numbers, strings, truth values, None and tuples of them; integers must fit into int32 and floats must
     not be NaN. Fields annotated otherwise are left to the class.
     """
-    for name, hint in _field_types(type(value)).items():
+    cls: Any = type(value)
+    for name, hint in _field_types(cls).items():
         _require_type(name, getattr(value, name), hint)
 
 
@@ -78,8 +79,9 @@ def with_field_types(check: Callable[[Any], None]) -> Callable[[Any], None]:
             require_field_types(self)
             raise
         except MemoryError as error:
-            asked = {name: got for name in _field_types(type(self)) if isinstance(got := getattr(self, name), int)}
-            raise ValueError(f"{type(self).__name__} with {asked} needs more memory than there is") from error
+            cls: Any = type(self)
+            asked = {name: got for name in _field_types(cls) if isinstance(got := getattr(self, name), int)}
+            raise ValueError(f"{cls.__name__} with {asked} needs more memory than there is") from error
         require_field_types(self)
 
     return checked
@@ -105,7 +107,7 @@ def _fits(got: Any, hint: Any) -> bool:
     if hint is int:
         return isinstance(got, int) and not isinstance(got, bool) and -MOST <= got <= MOST
     if hint is float:
-        return isinstance(got, Real) and not isinstance(got, bool) and got == got
+        return isinstance(got, Real) and not isinstance(got, bool) and bool(got == got)
     if hint in (bool, str):
         return isinstance(got, hint)
     return got is None if hint in (None, types.NoneType) else True

@@ -170,7 +170,8 @@ def _state_class(pyspiel: Any, tables: _Tables) -> Any:
 
         def _apply_actions(self, actions: list[int]) -> None:
             profile = tuple(actions)
-            self.earned = tables.discount**self.step * tables.rewards[(slice(None), self.place, *profile)]
+            cell: Any = (slice(None), self.place, *profile)
+            self.earned = tables.discount**self.step * tables.rewards[cell]
             self.total = self.total + self.earned
             self.step += 1
             if self.step == tables.horizon:

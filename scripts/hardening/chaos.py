@@ -48,7 +48,7 @@ class ToyState(NamedTuple):
 
     weights: jax.Array
     key: jax.Array
-    count: jax.Array
+    updates: jax.Array
 
 
 def toy() -> Learner:
@@ -57,7 +57,7 @@ def toy() -> Learner:
     def update(state: ToyState) -> tuple[ToyState, dict[str, jax.Array]]:
         key, noise_key = jax.random.split(state.key)
         error = state.weights - 1 + 0.1 * jax.random.normal(noise_key, state.weights.shape)
-        return ToyState(state.weights - 0.1 * error, key, state.count + 1), {"loss": jnp.mean(error**2)}
+        return ToyState(state.weights - 0.1 * error, key, state.updates + 1), {"loss": jnp.mean(error**2)}
 
     def init(key: jax.Array) -> ToyState:
         return ToyState(jax.random.normal(key, (SIZE,)), key, jnp.int32(0))

@@ -26,7 +26,7 @@ from rich.table import Table
 
 from jaxmarl.core.files import read_arrays, replace_file
 
-DEVICES = (1, 1, 2, 4, 8)
+DEVICES: tuple[int, ...] = (1, 1, 2, 4, 8)
 
 
 def coin_game_ppo() -> Any:

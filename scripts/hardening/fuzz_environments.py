@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import typing
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -17,7 +18,7 @@ from jaxmarl.core.chance import draw
 from jaxmarl.core.registry import env_factory, make
 from jaxmarl.testing.play import Subject
 
-NOISE = st.sampled_from(
+NOISE: st.SearchStrategy[Any] = st.sampled_from(
     [
         None,
         True,
@@ -148,8 +149,12 @@ class ParamsFuzzer:
     def attempt(self, report: Report, what: str, params: Any) -> None:
         """Params are refused in one line, or random play at them is finite."""
         what = f"{self.name}: params{what}"
-        accepted = examine(report, what, lambda: (self.env.validate(params), True)[1], self.names)
-        if accepted is None:
+
+        def validate() -> bool:
+            self.env.validate(params)
+            return True
+
+        if examine(report, what, validate, self.names) is None:
             return
         if jax.tree.map(np.shape, params) != self.shapes:
             return  # a stack of markets may be checked in one call
@@ -168,15 +173,21 @@ class ParamsFuzzer:
         report.accepted_use(f"{what} accepted, then", play)
 
 
+def _constructor(name: str, report: Report, fields: dict[str, Any]) -> None:
+    try_constructor(report, name, fields)
+
+
+def _params(fuzzer: ParamsFuzzer, report: Report, drawn: tuple[str, Any]) -> None:
+    fuzzer.attempt(report, *drawn)
+
+
 def fuzzers(names: list[str] | None = None) -> list[tuple[str, st.SearchStrategy[Any], Callable[[Report, Any], None]]]:
     """What is tried of each environment: a label, a strategy, and what to do with its values."""
     found: list[tuple[str, st.SearchStrategy[Any], Callable[[Report, Any], None]]] = []
     for name in names or list_envs():
-        found.append(
-            ("fields", constructors(name), lambda report, fields, name=name: try_constructor(report, name, fields))
-        )
         fuzzer = ParamsFuzzer(name)
-        found.append(("params", changed_params(name), lambda report, drawn, f=fuzzer: f.attempt(report, *drawn)))
+        found.append(("fields", constructors(name), partial(_constructor, name)))
+        found.append(("params", changed_params(name), partial(_params, fuzzer)))
     return found
 
 
