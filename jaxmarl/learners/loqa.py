@@ -146,9 +146,10 @@ def coin_config(**changes: Any) -> LOQAConfig:
 
     After 600 updates three seeds earned 0.29, 0.21 and 0.31 a step with themselves (two cooperators earn 0.334), 0.35
     with a cooperator, and -0.05, -0.02 and -0.11 with a defector (cooperators: -0.260): they retaliate, but only the
-    second as firmly as tit for tat, and those that forgive more fare better with themselves. Further updates
-    do not help (the first fell to 0.20 with itself by 1050). After more `naive_updates` (90, 200) players that defect may stay so; a `shaping_weight` of 2 made them
-    avoid all coins; without errors while learning and with a weight of 3 they cooperated with everybody.
+    second as firmly as tit for tat, and those that forgive more fare better with themselves. Further updates do not
+    help (the first had 0.20 with itself after 1050). After more `naive_updates` (90, 200) players that defect may stay
+    so; a `shaping_weight` of 2 made them avoid all coins; without errors while learning and with a weight of 3 they
+    cooperated with everybody.
 
     Args:
         **changes: fields of `LOQAConfig` to set otherwise.
