@@ -207,9 +207,9 @@ def test_pictures(name):
     ("name", "fields", "message"),
     [
         ("harvest", {"num_agents": 0}, "num_agents must be an integer in"),
-        ("harvest", {"patch_radius": 0}, "patch_radius must be an integer >= 1"),
+        ("harvest", {"patch_radius": 0}, "patch_radius must be an integer in .1, 100."),
         ("harvest", {"view": 15}, r"view must be an integer in \[1, 14\]"),
-        ("clean_up", {"rows": 0}, "rows must be an integer >= 1"),
+        ("clean_up", {"rows": 0}, "rows must be an integer in .1, 10000."),
         ("clean_up", {"beam_length": 0}, "beam_length must be an integer >= 1"),
     ],
 )
