@@ -129,7 +129,8 @@ def _soccer() -> tuple[Learner, Score]:
 def _prisoners() -> tuple[Learner, Score]:
     from jaxmarl.envs.dilemmas import IteratedMatrix
     from jaxmarl.games.iterated import memory_one_values
-    from jaxmarl.learners.loqa import ipd_config, loqa
+    from jaxmarl.learners.loqa import loqa
+    from jaxmarl.learners.loqa_config import ipd_config
 
     env = IteratedMatrix(num_steps=50)
 

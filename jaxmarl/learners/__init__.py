@@ -5,7 +5,8 @@ from jaxmarl.learners.graph_attention import GraphAttention, adjacency_matrix
 from jaxmarl.learners.happo import HAPPOConfig, happo
 from jaxmarl.learners.league import LeagueConfig, league, run_snapshots
 from jaxmarl.learners.lola_dice import LOLAConfig, lola_dice
-from jaxmarl.learners.loqa import LOQAConfig, loqa
+from jaxmarl.learners.loqa import loqa
+from jaxmarl.learners.loqa_config import LOQAConfig
 from jaxmarl.learners.mappo import MAPPOConfig, ippo_config, mappo
 from jaxmarl.learners.policy_gradient import PPOConfig
 from jaxmarl.learners.ppo import ppo

@@ -6,7 +6,7 @@ opponent that help one worth more to it. Without that term (`shaping_weight=0`) 
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -14,163 +14,18 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import struct
-from flax.linen.initializers import orthogonal
 from jaxtyping import Array, Float, Int32, PyTree
 
 from jaxmarl.core.chance import Uniform, draw
-from jaxmarl.core.checks import require, require_int
+from jaxmarl.core.checks import require
 from jaxmarl.core.environment import AnyEnvironment
 from jaxmarl.core.policy import Policy, categorical
 from jaxmarl.core.spaces import Discrete
 from jaxmarl.core.vector import VectorEnv
 from jaxmarl.learners.base import Learner, Metrics
-from jaxmarl.learners.networks import GRU
+from jaxmarl.learners.loqa_config import LOQAConfig
+from jaxmarl.learners.networks import GRU, orthonormal
 from jaxmarl.learners.opponent_shaping import differentiable_action_values, discounted_sums, opponent_log_prob
-
-
-@dataclass(frozen=True)
-class LOQAConfig:
-    """Settings of `loqa`; the defaults are those published for the Coin Game.
-
-    Attributes:
-        num_envs: episodes of one update.
-        actor_layers: widths of the layers before the memory (or the output); without any, and without memory, one-hot
-            observations have a row of logits each.
-        critic_layers: likewise.
-        recurrent: whether both networks end in a gated recurrent unit, as wide as their last layer.
-        memory_span: time scales of the memories' units are spread from 2 to so many steps at first ("chrono"
-            initialisation of Tallec and Ollivier 2018), so that they remember what happened long ago.
-        clock: whether the critic sees the share of the episode that is over.
-        actor_rate: learning rate of Adam.
-        critic_rate: likewise.
-        warm_up: first updates, in which only the critic learns; until values are known, what shapes opponents is noise.
-        discount: γ.
-        temperature: τ.
-        trace: λ of the differentiable return.
-        return_trace: λ of the opponent's returns in it; below 1 its critic takes the place of later rewards.
-        advantage_trace: λ of one's own advantages.
-        shaping_weight: of the term that shapes the opponent.
-        naive_updates: first updates after the warm-up that leave this term out. Players that defect, and know how to,
-            are then among those that `replay` keeps.
-        entropy_weight: β.
-        exploration: probability of a random action, of both players, while learning: rare states stay visited, and
-            what is improved is the policy that errs so; the learner's policy does not.
-        target_decay: of the moving average of the critic that targets are computed with.
-        max_grad_norm: the norm of each network's gradient is clipped to it.
-        replay: past parameters kept, among which opponents are drawn; 1: always the previous ones.
-        replay_every: updates between two entries.
-        num_opponents: opponents drawn for one update; divides `num_envs`.
-    """
-
-    num_envs: int = 8192
-    actor_layers: tuple[int, ...] = (64,)
-    critic_layers: tuple[int, ...] = (64, 64)
-    recurrent: bool = True
-    memory_span: int = 2
-    clock: bool = False
-    actor_rate: float = 3e-3
-    critic_rate: float = 1e-2
-    warm_up: int = 0
-    discount: float = 0.96
-    temperature: float = 1.0
-    trace: float = 0.9
-    return_trace: float = 1.0
-    advantage_trace: float = 0.0
-    shaping_weight: float = 1.0
-    naive_updates: int = 0
-    entropy_weight: float = 0.05
-    exploration: float = 0.0
-    target_decay: float = 0.99
-    max_grad_norm: float = 1.0
-    replay: int = 1
-    replay_every: int = 1
-    num_opponents: int = 1
-
-    def __post_init__(self):
-        for name in ("num_envs", "replay", "replay_every", "num_opponents"):
-            require_int(name, getattr(self, name), 1)
-        for name in ("warm_up", "naive_updates"):
-            require_int(name, getattr(self, name), 0)
-        require_int("memory_span", self.memory_span, 2)
-        for name in ("actor_layers", "critic_layers"):
-            widths = getattr(self, name)
-            fits = isinstance(widths, tuple) and all(isinstance(w, int) and w >= 1 for w in widths)
-            require(
-                fits and bool(widths or not self.recurrent), name, widths, "a tuple of widths, not empty if recurrent"
-            )
-        for name in ("actor_rate", "critic_rate", "temperature", "max_grad_norm"):
-            require(getattr(self, name) > 0, name, getattr(self, name), "positive")
-        for name in ("discount", "trace", "return_trace", "advantage_trace", "target_decay"):
-            require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "in [0, 1]")
-        require(0 <= self.exploration < 1, "exploration", self.exploration, "in [0, 1)")
-        for name in ("shaping_weight", "entropy_weight"):
-            require(getattr(self, name) >= 0, name, getattr(self, name), "non-negative")
-        divides = self.num_envs % self.num_opponents == 0
-        require(divides, "num_opponents", self.num_opponents, f"a divisor of num_envs ({self.num_envs})")
-
-
-def ipd_config(**changes: Any) -> LOQAConfig:
-    """Settings for the iterated prisoner's dilemma of 50 rounds: a row of logits for each state.
-
-    As in the published runs, actions err while players learn (there with probability 0.2, here 0.3): without errors
-    all soon cooperate, and nobody meets those who exploit forgiveness. One's own interest forgives until nothing is
-    gained by defecting once, with probability 0.57 among players that err at 0.2, and 0.45 at 0.3; shaping, weighed
-    with 1.5 in place of 1, keeps it lower. Rates of learning are higher than published, for a minute on one core.
-
-    Args:
-        **changes: fields of `LOQAConfig` to set otherwise.
-    """
-    settings: dict[str, Any] = {
-        "num_envs": 256,
-        "actor_layers": (),
-        "critic_layers": (16, 16),
-        "recurrent": False,
-        "clock": True,
-        "actor_rate": 1e-2,
-        "critic_rate": 2e-2,
-        "warm_up": 300,
-        "shaping_weight": 1.5,
-        "entropy_weight": 0.0,
-        "exploration": 0.3,
-        "target_decay": 0.9,
-    }
-    return LOQAConfig(**{**settings, **changes})
-
-
-def coin_config(**changes: Any) -> LOQAConfig:
-    """Settings for the 3 x 3 Coin Game with the alternating coin and `egocentric=True`, for a minute on one core.
-
-    The published settings (those of `LOQAConfig`) need an accelerator. Here the torus is shifted, so that going for
-    coins is learned within 100 updates; memories start with long time scales; and λ-returns in place of sums of
-    rewards take most of the noise out of what shapes the opponent.
-
-    After 600 updates three seeds earned 0.29, 0.21 and 0.31 a step with themselves (two cooperators earn 0.334), 0.35
-    with a cooperator, and -0.05, -0.02 and -0.11 with a defector (cooperators: -0.260): they retaliate, but only the
-    second as firmly as tit for tat, and those that forgive more fare better with themselves. Further updates do not
-    help (the first had 0.20 with itself after 1050). After more `naive_updates` (90, 200) players that defect may stay
-    so; a `shaping_weight` of 2 made them avoid all coins; without errors while learning and with a weight of 3 they
-    cooperated with everybody.
-
-    Args:
-        **changes: fields of `LOQAConfig` to set otherwise.
-    """
-    settings: dict[str, Any] = {
-        "num_envs": 128,
-        "actor_layers": (32,),
-        "critic_layers": (32, 32),
-        "memory_span": 50,
-        "warm_up": 60,
-        "naive_updates": 40,
-        "return_trace": 0.6,
-        "advantage_trace": 0.6,
-        "entropy_weight": 0.02,
-        "exploration": 0.05,
-        "target_decay": 0.95,
-        "replay": 300,
-        "replay_every": 20,
-        "num_opponents": 8,
-    }
-    return LOQAConfig(**{**settings, **changes})
 
 
 @struct.dataclass
@@ -217,10 +72,10 @@ class Network(nn.Module):
     ) -> tuple[Float[Array, "*batch H"], Float[Array, "T *batch O"]]:
         """Memory after the last step, and outputs."""
         for i, width in enumerate(self.layers):
-            x = nn.relu(nn.Dense(width, kernel_init=orthogonal(2**0.5), name=f"layer_{i}")(x))
+            x = nn.relu(nn.Dense(width, kernel_init=orthonormal(2**0.5), name=f"layer_{i}")(x))
         if self.recurrent:
             memory, x = GRU(self.layers[-1], name="core")(memory, x, jnp.zeros(x.shape[:-1], bool))
-        return memory, nn.Dense(self.num_outputs, kernel_init=orthogonal(self.output_scale), name="output")(x)
+        return memory, nn.Dense(self.num_outputs, kernel_init=orthonormal(self.output_scale), name="output")(x)
 
     def initial_memory(self, batch: tuple[int, ...] = ()) -> Float[Array, "*batch H"]:
         """The memory at an episode's start."""

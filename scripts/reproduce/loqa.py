@@ -25,7 +25,7 @@ from jaxmarl.envs.dilemmas import CoinGame, IteratedMatrix, coin_policy
 from jaxmarl.evaluation.cross_play import versus
 from jaxmarl.games.iterated import MEMORY_ONE, memory_one_values
 from jaxmarl.learners import Learner, LOLAConfig, lola_dice, loqa, over_seeds
-from jaxmarl.learners.loqa import coin_config, ipd_config
+from jaxmarl.learners.loqa_config import coin_config, ipd_config
 
 STATES = ("start", "CC", "CD", "DC", "DD")
 OPPONENTS = ("itself", "cooperate", "defect")

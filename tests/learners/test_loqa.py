@@ -9,7 +9,8 @@ from jaxmarl.core import Player
 from jaxmarl.envs.dilemmas import CoinGame, IteratedMatrix, coin_policy
 from jaxmarl.evaluation.cross_play import versus
 from jaxmarl.learners import over_seeds
-from jaxmarl.learners.loqa import _LOQA, LOQAConfig, coin_config, ipd_config, loqa
+from jaxmarl.learners.loqa import _LOQA, loqa
+from jaxmarl.learners.loqa_config import LOQAConfig, coin_config, ipd_config
 from jaxmarl.learners.opponent_shaping import differentiable_action_values, discounted_sums, opponent_log_prob
 
 DISCOUNT, TRACE = 0.96, 0.9

@@ -8,12 +8,11 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Float, Int32
 
-from jaxmarl.core.chance import ChanceSpec, Uniform
 from jaxmarl.core.checks import require, require_int
-from jaxmarl.core.environment import Environment
 from jaxmarl.core.registry import register
 from jaxmarl.core.spaces import Box
 from jaxmarl.envs.macro.crra import crra_utility
+from jaxmarl.envs.macro.economy import HouseholdEconomy, require_positive, require_probabilities
 from jaxmarl.envs.macro.household import Households, asset_grid
 from jaxmarl.envs.macro.krusell_smith import next_state
 from jaxmarl.envs.macro.shocks import Chain, income_chain, productivity_chain, stationary_law
@@ -75,7 +74,7 @@ class HuggettState:
 
 @register("huggett")
 @dataclass(frozen=True)
-class Huggett(Environment[HuggettState, HuggettParams]):
+class Huggett(HouseholdEconomy[HuggettState, HuggettParams]):
     """Households submit schedules, what they would lend at each rate, and the rate is where nobody is owed on balance.
 
     A household has `cash = (1 + r) b + z y`, with b what it lent at the last rate r. Its action is, for each rate of a
@@ -90,36 +89,18 @@ class Huggett(Environment[HuggettState, HuggettParams]):
         num_households: N.
         num_productivities: Z; 1 leaves individual risk only.
         num_incomes: E.
-        num_rates: R.
         num_steps: periods of an episode.
+        num_rates: R.
     """
 
-    num_households: int = 32
-    num_productivities: int = 30
-    num_incomes: int = 3
-    num_rates: int = 20
     num_steps: int = 170
+    num_rates: int = 20
 
     # households are alike, but the order of their sum changes its last bits, which a flat schedule magnifies into rates
 
     def __post_init__(self):
-        require_int("num_households", self.num_households, 1)
-        require_int("num_productivities", self.num_productivities, 1)
-        require_int("num_incomes", self.num_incomes, 2)
+        super().__post_init__()
         require_int("num_rates", self.num_rates, 2)
-        require_int("num_steps", self.num_steps, 1)
-
-    @property
-    def num_agents(self) -> int:
-        return self.num_households
-
-    @property
-    def agent_names(self) -> tuple[str, ...]:
-        return tuple(f"household_{i}" for i in range(self.num_households))
-
-    @property
-    def horizon(self) -> int:
-        return self.num_steps
 
     @property
     def default_params(self) -> HuggettParams:
@@ -134,15 +115,10 @@ class Huggett(Environment[HuggettState, HuggettParams]):
         return HuggettParams(*(jnp.asarray(x, float) for x in numbers))
 
     def validate(self, params: HuggettParams) -> None:
-        for name in ("productivity", "incomes", "least_consumption", "aversion"):
-            value = np.asarray(getattr(params, name))
-            require(bool((value > 0).all()), name, value.ravel()[:5].tolist(), "positive")
+        require_positive(params, ("productivity", "incomes", "least_consumption", "aversion"))
         rates = np.asarray(params.rates)
         require(bool((np.diff(rates, axis=-1) > 0).all()), "rates", rates.ravel()[:5].tolist(), "ascending")
-        for name in ("aggregate", "individual", "income_law"):
-            value = np.asarray(getattr(params, name))
-            sums = bool((value >= 0).all() and np.allclose(value.sum(axis=-1), 1, atol=1e-4))
-            require(sums, name, value.ravel()[:5].tolist(), "probabilities that add to 1")
+        require_probabilities(params, ("aggregate", "individual", "income_law"))
         limit, least = np.min(np.asarray(params.limit)), np.max(np.asarray(params.least_consumption))
         poorest = np.min(np.asarray(params.productivity)) * np.min(np.asarray(params.incomes))
         require(bool(poorest + limit * np.max(rates) > least), "limit", float(limit), _PAYABLE)
@@ -152,15 +128,6 @@ class Huggett(Environment[HuggettState, HuggettParams]):
 
     def observation_space(self, params: HuggettParams) -> Box:
         return Box(-np.inf, np.inf, (4,))
-
-    @property
-    def reset_chance(self) -> ChanceSpec:
-        return Uniform((self.num_households,))
-
-    @property
-    def step_chance(self) -> ChanceSpec:
-        """What becomes of productivity, and of each household."""
-        return Uniform(), Uniform((self.num_households,))
 
     def initial(self, chance, params: HuggettParams) -> HuggettState:
         rate = params.rates[self.num_rates // 2].astype(jnp.float32)

@@ -8,13 +8,12 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Float, Int32
 
-from jaxmarl.core.chance import ChanceSpec, Uniform
-from jaxmarl.core.checks import require, require_int
-from jaxmarl.core.environment import Environment
+from jaxmarl.core.checks import require
 from jaxmarl.core.policy import Policy
 from jaxmarl.core.registry import register
 from jaxmarl.core.spaces import Box
 from jaxmarl.envs.macro.crra import crra_utility
+from jaxmarl.envs.macro.economy import HouseholdEconomy, require_positive, require_probabilities
 from jaxmarl.envs.macro.household import Households, asset_grid, lottery
 from jaxmarl.envs.macro.shocks import (
     JointShocks,
@@ -108,7 +107,7 @@ def krusell_smith_1998() -> KrusellSmithParams:
 
 @register("krusell_smith")
 @dataclass(frozen=True)
-class KrusellSmith(Environment[KrusellSmithState, KrusellSmithParams]):
+class KrusellSmith(HouseholdEconomy[KrusellSmithState, KrusellSmithParams]):
     """Every household works, is paid the prices that all of their capital makes, and chooses what to keep.
 
     With K and L the means of assets and labour, the rate is `r = α z (K/L)^(α-1) - δ` and the wage
@@ -126,30 +125,9 @@ class KrusellSmith(Environment[KrusellSmithState, KrusellSmithParams]):
         num_steps: periods of an episode.
     """
 
-    num_households: int = 32
-    num_productivities: int = 30
-    num_incomes: int = 3
     num_steps: int = 90
 
     symmetric = True
-
-    def __post_init__(self):
-        require_int("num_households", self.num_households, 1)
-        require_int("num_productivities", self.num_productivities, 1)
-        require_int("num_incomes", self.num_incomes, 2)
-        require_int("num_steps", self.num_steps, 1)
-
-    @property
-    def num_agents(self) -> int:
-        return self.num_households
-
-    @property
-    def agent_names(self) -> tuple[str, ...]:
-        return tuple(f"household_{i}" for i in range(self.num_households))
-
-    @property
-    def horizon(self) -> int:
-        return self.num_steps
 
     @property
     def default_params(self) -> KrusellSmithParams:
@@ -159,31 +137,17 @@ class KrusellSmith(Environment[KrusellSmithState, KrusellSmithParams]):
         return economy_params(shocks, 0.95, 3.0, 0.36, 0.08, 5.3)
 
     def validate(self, params: KrusellSmithParams) -> None:
-        for name in ("productivity", "share", "initial_capital", "least_consumption", "aversion"):
-            value = np.asarray(getattr(params, name))
-            require(bool((value > 0).all()), name, value.ravel()[:5].tolist(), "positive")
+        require_positive(params, ("productivity", "share", "initial_capital", "least_consumption", "aversion"))
         for name in ("discount", "share", "depreciation"):
             value = np.asarray(getattr(params, name))
             require(bool(((value >= 0) & (value < 1)).all()), name, value.tolist(), "in [0, 1)")
-        for name in ("aggregate", "individual", "individual_law"):
-            value = np.asarray(getattr(params, name))
-            sums = bool((value >= 0).all() and np.allclose(value.sum(axis=-1), 1, atol=1e-4))
-            require(sums, name, value.ravel()[:5].tolist(), "probabilities that add to 1")
+        require_probabilities(params, ("aggregate", "individual", "individual_law"))
 
     def action_space(self, params: KrusellSmithParams) -> Box:
         return Box(0.0, 1.0)
 
     def observation_space(self, params: KrusellSmithParams) -> Box:
         return Box(-np.inf, np.inf, (5,))
-
-    @property
-    def reset_chance(self) -> ChanceSpec:
-        return Uniform((self.num_households,))
-
-    @property
-    def step_chance(self) -> ChanceSpec:
-        """What becomes of productivity, and of each household."""
-        return Uniform(), Uniform((self.num_households,))
 
     def initial(self, chance, params: KrusellSmithParams) -> KrusellSmithState:
         middle = self.num_productivities // 2
