@@ -123,7 +123,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--updates", type=int, default=20)
     parser.add_argument("--chunks", type=int, default=400, help="of the long run")
-    parser.add_argument("--tolerance", type=float, default=1e-3, help="relative, of parameters on other device counts")
+    parser.add_argument("--tolerance", type=float, default=1e-5, help="relative, of parameters on other device counts")
     parser.add_argument("--growth", type=float, default=8.0, help="MiB that memory may grow by")
     parser.add_argument("--folder", type=Path, default=Path("runs/determinism"))
     parser.add_argument("--smoke", action="store_true", help="one learner, two devices, a short run")
