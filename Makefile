@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-slow lint bench docs clean
+.PHONY: run test test-slow lint bench harden docs clean
 
 run: $(VENV)/.installed  ## train the quick preset against the tournament bots, evaluate it, draw the figure
 	$(BIN)/jaxmarl train rrps --preset quick
@@ -26,6 +26,11 @@ bench: $(VENV)/.installed  ## throughput of training; solvers (beside other libr
 	$(BIN)/python scripts/bench/auctions.py --sizes 1 1024
 	$(BIN)/python scripts/bench/markets.py --quick
 	$(BIN)/python scripts/bench/markov_games.py --sizes 1 1024
+
+harden: $(VENV)/.installed-test  ## wrong input, kills and full disks, determinism: counts of what was tried and what was lost
+	$(BIN)/python scripts/hardening/fuzz.py
+	$(BIN)/python scripts/hardening/chaos.py
+	$(BIN)/python scripts/hardening/determinism.py
 
 docs: $(VENV)/.installed  ## the documentation, strictly: site/index.html
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'

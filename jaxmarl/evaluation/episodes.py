@@ -10,8 +10,8 @@ from jaxtyping import Array, Bool, Float, PyTree
 
 from jaxmarl.core.checks import require, require_int
 from jaxmarl.core.environment import AnyEnvironment
+from jaxmarl.core.matches import play_steps
 from jaxmarl.core.seating import Player, Seating
-from jaxmarl.evaluation.cross_play import play_steps
 
 
 class Episodes(NamedTuple):

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxmarl.core.matches import Matches, play_steps
 from jaxmarl.core.policy import Policy
 from jaxmarl.core.seating import Player, Seating
 from jaxmarl.core.vector import VectorEnv
-from jaxmarl.evaluation.cross_play import Matches, play_steps
 from jaxmarl.experiments.risk_averse import Sizes, Task, Trained, make_oracle
 
 TAIL = 0.05  # of the conditional value at risk

@@ -17,10 +17,10 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from jaxmarl.core.checks import require, require_choice, require_int
 from jaxmarl.core.environment import AnyEnvironment
+from jaxmarl.core.matches import play_seating
 from jaxmarl.core.population import ProfileEnv
 from jaxmarl.core.seating import Player, Seating
 from jaxmarl.core.vector import VectorEnv
-from jaxmarl.evaluation.cross_play import play_seating
 from jaxmarl.learners.base import Learner, MakeLearner, Metrics, over_seeds
 
 WEIGHTINGS = ("uniform", "linear", "hard", "variance")

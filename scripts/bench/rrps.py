@@ -40,8 +40,8 @@ def cross_table(names: list[str], matches: int, per_call: int, repeats: int) -> 
     import numpy as np
 
     from jaxmarl.core import Seating
+    from jaxmarl.core.matches import play_seating
     from jaxmarl.envs.rps import RepeatedRPS, bot_players
-    from jaxmarl.evaluation.cross_play import play_seating
 
     env = RepeatedRPS()
     index = np.arange(len(names))

@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmarl.core.files import replace_file
+from jaxmarl.core.matches import play_steps
 from jaxmarl.core.seating import Player, Seating
 from jaxmarl.envs.marketplaces import (
     LemonMarket,
@@ -39,7 +40,6 @@ from jaxmarl.envs.marketplaces import (
     undercutter,
 )
 from jaxmarl.envs.markets.simulate import simulate
-from jaxmarl.evaluation.cross_play import play_steps
 
 SYBILS = (0, 3, 6, 9)
 TRADERS = {  # who buys, and below how many of ten up-votes an identity is dropped

@@ -15,10 +15,10 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from jaxmarl.core.checks import require, require_int
 from jaxmarl.core.environment import AnyEnvironment
+from jaxmarl.core.matches import play_seating
 from jaxmarl.core.population import ProfileEnv
 from jaxmarl.core.seating import Player, Seating
 from jaxmarl.core.vector import VectorEnv
-from jaxmarl.evaluation.cross_play import play_seating
 from jaxmarl.learners.base import Learner, MakeLearner
 from jaxmarl.learners.ppo import PPOConfig, ppo
 from jaxmarl.solvers.psro.empirical import Estimates, sample_estimates

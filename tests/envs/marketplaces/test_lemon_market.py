@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxmarl.core.matches import play_steps
 from jaxmarl.core.seating import Player, Seating
 from jaxmarl.envs.marketplaces import LemonMarket, fixed_principal, guardian, random_buyer
-from jaxmarl.evaluation.cross_play import play_steps
 
 MATCHES = 40
 SYBILS = (0, 3, 6, 9)

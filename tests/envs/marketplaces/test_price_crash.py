@@ -9,11 +9,11 @@ import pytest
 from scipy import stats
 
 import jaxmarl
+from jaxmarl.core.matches import play_steps
 from jaxmarl.core.seating import Player, Seating
 from jaxmarl.envs.arrivals import capped_poisson, capped_poisson_mean
 from jaxmarl.envs.marketplaces import PriceCrash, fixed_markup, stabiliser, undercutter
 from jaxmarl.envs.marketplaces.price_crash import ces_spending, ces_utility, polled_firms
-from jaxmarl.evaluation.cross_play import play_steps
 
 MATCHES = 4  # of each mix of firms
 MIXES = {"markups": (1, 1, 1, 1, 1), "undercutters": (0, 0, 0, 0, 0), "stabilisers": (2, 0, 2, 0, 0)}
