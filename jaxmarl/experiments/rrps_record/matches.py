@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int8, UInt8
 
+from jaxmarl.core.matches import play_steps
 from jaxmarl.core.seating import Player, Seating
 from jaxmarl.envs.rps import RepeatedRPS, bot_players
-from jaxmarl.evaluation.cross_play import play_steps
 from jaxmarl.experiments.rrps_record.agent import record_agent
 from jaxmarl.experiments.rrps_record.network import RecordParams
 from jaxmarl.experiments.rrps_record.predictors import NAMES, Library
