@@ -75,7 +75,7 @@ def _stepper(num_envs: int):
 def ppo(num_envs: int, num_steps: int, epochs: int, minibatches: int):
     """`init(key)` and `update(state)` of PPO."""
     actions, reset, step = _stepper(num_envs)
-    network = ActorCritic(actions)
+    network: Any = ActorCritic(actions)
     optimiser = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(2.5e-4, eps=1e-5))
 
     def init(key):
@@ -135,7 +135,8 @@ def ppo(num_envs: int, num_steps: int, epochs: int, minibatches: int):
 def dqn(num_envs: int, gradient_steps: int, batch: int, capacity: int):
     """`init(key)` and `update(state)` of DQN: a step of each instance, then gradient steps."""
     actions, reset, step = _stepper(num_envs)
-    network, optimiser = QNetwork(actions), optax.adam(1e-3)
+    network: Any = QNetwork(actions)
+    optimiser = optax.adam(1e-3)
     buffer = flashbax.make_flat_buffer(
         max_length=capacity, min_length=batch, sample_batch_size=batch, add_sequences=False, add_batch_size=num_envs
     )

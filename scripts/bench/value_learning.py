@@ -162,9 +162,11 @@ def kernels(repeats: int, laws: int = 1024, atoms: int = 51, quantiles: int = 32
     rows = {}
     for name, (function, arguments) in calls.items():
         ready, seconds = compiled(function, *arguments)
-        timing = timed(
-            lambda ready=ready, x=arguments: [ready(*x) for _ in range(20)], repeats, compile_seconds=seconds
-        )
+
+        def twenty(ready: Any = ready, arguments: Any = arguments) -> list[Any]:
+            return [ready(*arguments) for _ in range(20)]
+
+        timing = timed(twenty, repeats, compile_seconds=seconds)
         rows[name] = timing.rates(20 * laws)
     return rows
 

@@ -69,7 +69,8 @@ def learn(kind: str, env: AnyEnvironment, params: Any, args: argparse.Namespace)
     )
     learner = mappo(batch, replace(config, anneal_updates=args.updates), params)
     runs = over_seeds(learner, args.seeds)
-    actor = actor_from_policy(uniform_policy(env.action_space(params).n), INSTANCES, env.num_agents)
+    num_actions = env.action_mask(env.reset(jax.random.key(0), params)[1], params).shape[-1]
+    actor = actor_from_policy(uniform_policy(num_actions), INSTANCES, env.num_agents)
 
     def play(policy: Any, weights: Any, key: jax.Array) -> dict[str, jax.Array]:
         first, key = jax.random.split(key)
