@@ -5,9 +5,10 @@
 
 Buyer and seller (independent PPO, one network told who it is) haggle over eleven prices, with both values known (1 and
 0), discounts of 0.9, and T offers: backward induction gives the buyer, who starts, all of the gains with T = 1, a tenth
-with T = 2, 0.91 with T = 3. In the division of items (Lewis et al. 2017, random problems, four offers), each side
-knows its own values only: the best joint value of a problem is 15.2 on average. Learned play is
-drawn, as while learning. Numbers go to `learned_bargainers.json` and `.png` in `--folder`.
+with T = 2, 0.91 with T = 3. Whoever is left nothing is indifferent, and learns to refuse as well as to accept. In the
+division of items (Lewis et al. 2017, random problems, four offers), each side knows its own values only; the best joint
+value of a problem is 15.2 on average, but without discounts whoever proposes last may as well take everything, which is
+worth 10. Learned play is drawn, as while learning. Numbers go to `learned_bargainers.json` and `.png` in `--folder`.
 """
 
 import argparse
