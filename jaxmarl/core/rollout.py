@@ -193,20 +193,28 @@ def check_num_steps(env: BatchedEnv, num_steps: int) -> None:
 
 def actor_from_policy(policy: Policy, num_envs: int, num_agents: int) -> Actor:
     """An actor in which every agent of every instance follows `policy` with shared params."""
-    shape = (num_envs, num_agents)
+    return _policy_actor(policy, (num_envs, num_agents))
+
+
+def actor_from_group_policy(policy: Policy, num_envs: int) -> Actor:
+    """An actor in which `policy` plays for all agents of an instance together, as those of teams do."""
+    return _policy_actor(policy, (num_envs,))
+
+
+def _policy_actor(policy: Policy, shape: tuple[int, ...]) -> Actor:
+    def batched(function: Callable[..., Any], in_axes: Any = 0) -> Callable[..., Any]:
+        for size in reversed(shape):
+            function = jax.vmap(function, in_axes=in_axes, axis_size=size)
+        return function
 
     def init(key):
-        return jax.vmap(jax.vmap(policy.init, axis_size=num_agents), axis_size=num_envs)(
-            draw(policy.init_chance, key, shape)
-        )
+        return batched(policy.init)(draw(policy.init_chance, key, shape))
 
     def act(params, memory, obs, start, key):
         spec = repeat(policy.init_chance, *shape), repeat(policy.act_chance, *shape)
         init_chance, act_chance = draw(spec, key)
-        fresh = jax.vmap(jax.vmap(policy.init, axis_size=num_agents), axis_size=num_envs)(init_chance)
-        memory = where_done(start, fresh, memory)
-        inner = jax.vmap(policy.act, in_axes=(None, 0, 0, 0), axis_size=num_agents)
-        action, memory = jax.vmap(inner, in_axes=(None, 0, 0, 0), axis_size=num_envs)(params, memory, obs, act_chance)
+        memory = where_done(start, batched(policy.init)(init_chance), memory)
+        action, memory = batched(policy.act, (None, 0, 0, 0))(params, memory, obs, act_chance)
         return action, memory, ()
 
     return Actor(init, act, masked=policy.masked)

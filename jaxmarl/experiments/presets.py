@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from jaxmarl.core.checks import did_you_mean, require_int
+from jaxmarl.core.files import read_json, replace_file
 from jaxmarl.core.rollout import Actor, BatchedEnv, rollout, start_rollout
 from jaxmarl.learners.base import Learner, over_seeds
 
@@ -213,14 +214,12 @@ class Reference:
 
 def load_references(path: Path = REFERENCE) -> dict[str, Reference]:
     """What is on record, by preset."""
-    rows = json.loads(path.read_text()) if path.exists() else {}
+    rows = read_json(path) if path.exists() else {}
     return {name: Reference(**{**row, "scores": tuple(row["scores"])}) for name, row in rows.items()}
 
 
 def record(names: Sequence[str], path: Path = REFERENCE, seed: int = 1000) -> None:
     """Makes the records of some presets anew and writes them."""
-    from jaxmarl.core.files import replace_file
-
     rows = load_references(path)
     for name in names:
         chosen, started = preset(name), time.perf_counter()

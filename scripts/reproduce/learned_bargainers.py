@@ -25,7 +25,7 @@ import numpy as np
 from jaxmarl.core.environment import AnyEnvironment
 from jaxmarl.core.files import replace_file
 from jaxmarl.core.policy import uniform_policy
-from jaxmarl.core.rollout import actor_from_policy, rollout, start_rollout
+from jaxmarl.core.rollout import actor_from_group_policy, actor_from_policy, rollout, start_rollout
 from jaxmarl.core.vector import VectorEnv
 from jaxmarl.envs.negotiation import AlternatingOffers, DealOrNoDeal
 from jaxmarl.learners import ippo_config, mappo, over_seeds
@@ -78,7 +78,7 @@ def learn(kind: str, env: AnyEnvironment, params: Any, args: argparse.Namespace)
         state = start_rollout(batch, policy, first, params)
         return measured(kind, rollout(batch, policy, weights, state, key, params, 4 * steps)[1])
 
-    team = group_actor(learner.policy, env.num_agents)
+    team = actor_from_group_policy(learner.policy, INSTANCES)
 
     @jax.jit
     def point(state: Any, key: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
@@ -94,22 +94,6 @@ def learn(kind: str, env: AnyEnvironment, params: Any, args: argparse.Namespace)
     curves = {name: np.stack([np.asarray(row[name]) for row in rows], axis=1) for name in MEASURES[kind]}
     chance = jax.jit(lambda k: play(actor, (), k))(key)
     return curves | {f"uniform {name}": np.asarray(chance[name])[None] for name in MEASURES[kind]}
-
-
-def group_actor(policy: Any, num_agents: int) -> Any:
-    """A policy of the whole group, for a batch of instances."""
-    from jaxmarl.core.chance import draw, repeat
-    from jaxmarl.core.rollout import Actor
-
-    def act(weights: Any, memory: Any, seen: Any, start: jax.Array, key: jax.Array) -> tuple[Any, Any, tuple[()]]:
-        words = draw(repeat(policy.act_chance, INSTANCES), key)
-        action, memory = jax.vmap(lambda m, s, w: policy.act(weights, m, s, w))(memory, seen, words)
-        return action, memory, ()
-
-    def init(key: jax.Array) -> Any:
-        return jax.vmap(lambda _: policy.init(()))(jnp.arange(INSTANCES))
-
-    return Actor(init, act, masked=policy.masked)
 
 
 def print_table(rows: dict[str, dict[str, Any]]) -> None:

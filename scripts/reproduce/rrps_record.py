@@ -163,7 +163,9 @@ def evaluate(args: Args, console: Console) -> None:
         matches = MatchPlay(SMOKE, SMOKE, num_throws=100)
         params = network.narrowed(params, [NAMES.index(name) for name in SMOKE])
     elif args.train:
+        began = time.process_time()
         params = train(evaluation.FINAL, args.folder / "training", matches=matches, note=console.print)
+        console.print(f"trained in {time.process_time() - began:.0f} s of CPU, less what lay in the folder")
         console.print(f"wrote {save_params(params, args.folder / 'agent.npz')}")
     started = time.perf_counter()
     returns = evaluation.play_matches(

@@ -17,16 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxmarl.core import VectorEnv
 from jaxmarl.core.environment import AnyEnvironment
 from jaxmarl.core.files import replace_file
-from jaxmarl.core.rollout import Actor, rollout, start_rollout
-from jaxmarl.core.wrappers import where_done
+from jaxmarl.core.rollout import actor_from_group_policy
 from jaxmarl.envs.dilemmas import CoinGame, TwoStepGame
 from jaxmarl.envs.gridworlds import Foraging
+from jaxmarl.experiments.presets import mean_return
 from jaxmarl.learners import Learner
 from jaxmarl.learners.team import iql_config, pqn_vdn, qmix_config, team_q, vdn_config
 from jaxmarl.learners.value import PQNConfig
@@ -87,20 +86,6 @@ def make_learner(name: str, env: AnyEnvironment, about: dict[str, Any], rounds: 
     return team_q(VectorEnv(env, about["num_envs"]), make(**settings))
 
 
-def greedy(learner: Learner, num_envs: int) -> Actor:
-    """Teams that follow the learner's policy, one an instance."""
-
-    def fresh() -> Any:
-        return jax.vmap(lambda _: learner.policy.init(()))(jnp.arange(num_envs))
-
-    def act(params, memory, seen, start, key):
-        memory = where_done(start, fresh(), memory)
-        action, memory = jax.vmap(lambda m, s: learner.policy.act(params, m, s, ()))(memory, seen)
-        return action, memory, ()
-
-    return Actor(lambda key: fresh(), act, masked=True)
-
-
 def run_cell(game: str, name: str, args: argparse.Namespace) -> dict[str, Any]:
     """Curves of all seeds: greedy returns after each twentieth of the training."""
     env, about, _ = GAMES[game]
@@ -109,15 +94,11 @@ def run_cell(game: str, name: str, args: argparse.Namespace) -> dict[str, Any]:
     total = rounds * about["num_envs"] * about["collect"] * env.num_agents
     updates = max(total // (POINTS * learner.steps_per_update), 1)
     tester = VectorEnv(env, 8 if env.deterministic else 128)
-    actor, params = greedy(learner, tester.num_envs), env.default_params
+    actor, params = actor_from_group_policy(learner.policy, tester.num_envs), env.default_params
     length: int = env.horizon or getattr(env, "num_steps")  # noqa: B009
 
     def test(weights, key):
-        carry = start_rollout(tester, actor, key, params)
-        _, played, _ = rollout(tester, actor, weights, carry, key, params, length, keep_info=False)
-        ended = (played.terminated | played.truncated)[..., None]
-        number = jnp.sum(ended) * env.num_agents
-        return jnp.sum(jnp.where(ended, played.episode_return, 0.0)) / number / about["scale"]
+        return mean_return(tester, actor, weights, key, params, length) / about["scale"]
 
     def point(state, key):
         state, _ = jax.lax.scan(lambda s, _: (learner.update(s)[0], None), state, length=updates)

@@ -58,9 +58,11 @@ class WithStock(Wrapper):
         require(self.low <= self.high, "low, high", (self.low, self.high), "in order")
         require(0 < self.discount <= 1, "discount", self.discount, "in (0, 1]")
 
-    @property
-    def horizon(self) -> int | None:
-        return self.env.horizon
+    def inner_state(self, state: StockState) -> PyTree:
+        return state.env
+
+    def inner_params(self, params: StockParams) -> PyTree:
+        return params.env
 
     @property
     def default_params(self) -> StockParams:
@@ -70,21 +72,14 @@ class WithStock(Wrapper):
     def reset_chance(self):
         return self.env.reset_chance, Uniform((self.num_agents,))
 
-    @property
-    def step_chance(self):
-        return self.env.step_chance
-
     def observation_space(self, params) -> Box:
-        return Box(-np.inf, np.inf, (prod(self.env.observation_space(params.env).shape) + 1,))
-
-    def action_space(self, params):
-        return self.env.action_space(params.env)
+        return Box(-np.inf, np.inf, (prod(super().observation_space(params).shape) + 1,))
 
     def benchmarks(self, params):
         return {}
 
     def validate(self, params) -> None:
-        self.env.validate(params.env)
+        super().validate(params)
         low, high = float(params.low), float(params.high)
         require(low <= high, "low, high", (low, high), "in order")
 
@@ -96,14 +91,8 @@ class WithStock(Wrapper):
         env, reward, terminated, info = self.env.transition(state.env, action, chance, params.env)
         return StockState(env, (state.stock + reward) / self.discount), reward, terminated, info
 
-    def truncated(self, state, params):
-        return self.env.truncated(state.env, params.env)
-
-    def action_mask(self, state, params):
-        return self.env.action_mask(state.env, params.env)
-
     def observe(self, state, params):
-        seen = self.env.observe(state.env, params.env).reshape(self.num_agents, -1).astype(jnp.float32)
+        seen = super().observe(state, params).reshape(self.num_agents, -1).astype(jnp.float32)
         return jnp.concatenate([seen, state.stock[:, None]], -1)
 
 

@@ -195,19 +195,11 @@ def structural_policy_gradient(
     require_int("warm_up", warm_up, 0)
     require(0 < decay <= 1, "decay", decay, "in (0, 1]")
     require(0 < initial_share < 1, "initial_share", initial_share, "in (0, 1)")
-    params, grid, dtype = market.params, market.grid, market.grid.dtype
+    params, grid = market.params, market.grid
     rate = optax.exponential_decay(learning_rate, max(num_updates - warm_up, 1), decay, transition_begin=warm_up)
     optimiser = optax.adam(rate)
-    weights = params.discount ** jnp.arange(num_periods, dtype=dtype)
+    weights = params.discount ** jnp.arange(num_periods, dtype=grid.dtype)
     count = params.productivity.shape[0]
-
-    def paths_from(key, first):
-        def step(states, units):
-            after = next_state(params.aggregate[states], units)
-            return after, states
-
-        last, path = jax.lax.scan(step, first, jax.random.uniform(key, (num_periods, num_paths)))
-        return jnp.concatenate([path, last[None]])
 
     def loss(logits, crowds, paths):
         def one(crowd, path):
@@ -219,7 +211,7 @@ def structural_policy_gradient(
     def update(carry, inputs):
         logits, opt_state, crowds, first = carry
         key, number = inputs
-        paths = paths_from(key, first)
+        paths = _paths(params.aggregate, key, first, num_periods)
         (value, (after, trace)), slope = jax.value_and_grad(loss, has_aux=True)(logits, crowds, paths)
         # states that nobody is in have slopes of rounding errors, which Adam would make as large as others
         slope = jnp.where(jnp.abs(slope) > 1e-12, slope, 0.0)
@@ -233,16 +225,32 @@ def structural_policy_gradient(
         gap = jnp.max(jnp.abs(jax.nn.sigmoid(moved) - jax.nn.sigmoid(logits)))
         return (moved, opt_state, crowds, first), (-value, gap, jnp.mean(trace[0]))
 
-    shape = (count, market.rates.shape[0], *start.mass.shape)
-    tilt = initial_tilt * jnp.linspace(-1, 1, shape[1], dtype=dtype)[:, None, None]
-    logits = jnp.broadcast_to(jnp.log(initial_share / (1 - initial_share)) + tilt, shape).astype(dtype)
+    logits = _first_logits(market, start, initial_share, initial_tilt)
     crowds = jax.tree.map(lambda x: jnp.broadcast_to(x, (num_paths, *x.shape)), start)
     first = jnp.full((num_paths,), count // 2, jnp.int32)
     keys = jax.random.split(key, num_updates + 1)
     carry = logits, optimiser.init(logits), crowds, first
     carry, traces = jax.lax.scan(update, carry, (keys[1:], jnp.arange(num_updates)))
     logits, _, crowds, first = carry
-    paths = paths_from(keys[0], first)
+    paths = _paths(params.aggregate, keys[0], first, num_periods)
     _, (_, (rates, assets)) = loss(logits, crowds, paths)
     utility, gap, mean_rate = traces
     return StructuralPolicy(jax.nn.sigmoid(logits), utility, gap, mean_rate, crowds, rates.T, assets.T, paths[:-1])
+
+
+def _paths(aggregate: Array, key: Array, first: Array, num_periods: int) -> Array:
+    """Productivities `[T + 1, P]` of as many paths as there are first states."""
+
+    def step(states: Array, units: Array) -> tuple[Array, Array]:
+        return next_state(aggregate[states], units), states
+
+    last, path = jax.lax.scan(step, first, jax.random.uniform(key, (num_periods, *first.shape)))
+    return jnp.concatenate([path, last[None]])
+
+
+def _first_logits(market: Market, start: Crowd, share: float, tilt: float) -> Array:
+    """Logits of shares by productivity, rate, and a household's own state: `share`, tilted by the rate."""
+    rates, dtype = market.rates.shape[0], market.grid.dtype
+    slope = tilt * jnp.linspace(-1, 1, rates, dtype=dtype)[:, None, None]
+    shape = (market.params.productivity.shape[0], rates, *start.mass.shape)
+    return jnp.broadcast_to(jnp.log(share / (1 - share)) + slope, shape).astype(dtype)
