@@ -55,6 +55,12 @@ class ActionHead(Protocol):
     def entropy(self, outputs: Float[Array, "*batch O"]) -> Float[Array, "*batch"]:
         """Entropy of the action, in nats."""
 
+    def divergence(self, outputs: Float[Array, "*batch O"], others: Float[Array, "*batch O"]) -> Float[Array, "*batch"]:
+        """Kullback-Leibler divergence from the policy of `others`, in nats."""
+
+    def encode(self, action: Array) -> Float[Array, "*batch D"]:
+        """Actions of the space as inputs of a network: one-hot, or numbers around 0."""
+
 
 @dataclass(frozen=True)
 class CategoricalActions:
@@ -82,6 +88,12 @@ class CategoricalActions:
 
     def entropy(self, outputs: Float[Array, "*batch O"]) -> Float[Array, "*batch"]:
         return distrax.Categorical(outputs).entropy()
+
+    def divergence(self, outputs: Float[Array, "*batch O"], others: Float[Array, "*batch O"]) -> Float[Array, "*batch"]:
+        return distrax.Categorical(outputs).kl_divergence(distrax.Categorical(others))
+
+    def encode(self, action: Array) -> Float[Array, "*batch A"]:
+        return jax.nn.one_hot(action, self.num_outputs)
 
 
 @dataclass(frozen=True)
@@ -153,6 +165,17 @@ class GaussianActions:
         nodes = normal.loc[..., None] + normal.scale[..., None] * points.astype(np.float32)
         slope = self._squash(nodes)[1] @ (weights / weights.sum()).astype(np.float32)
         return jnp.sum(normal.entropy() + slope, axis=-1)
+
+    def divergence(self, outputs: Float[Array, "*batch O"], others: Float[Array, "*batch O"]) -> Float[Array, "*batch"]:
+        """That of the raw draws, as squashing changes none."""
+        return jnp.sum(self._normal(outputs).kl_divergence(self._normal(others)), axis=-1)
+
+    def encode(self, action: Array) -> Float[Array, "*batch D"]:
+        """Entries of a bounded box as numbers in [-1, 1], of others as they are."""
+        flat = action.reshape(*action.shape[: action.ndim - len(self.shape)], -1)
+        if not math.isfinite(self.high - self.low):
+            return flat
+        return (2 * flat - self.high - self.low) / (self.high - self.low)
 
     def _normal(self, outputs: Float[Array, "*batch O"]) -> distrax.Normal:
         mean, log_std = outputs[..., : self.size], outputs[..., self.size :]

@@ -158,7 +158,11 @@ class ValueLearning:
         # a copy: chunks of updates donate their state, and no buffer may be donated twice
         target = jax.tree.map(jnp.copy, params)
         zero = jnp.zeros((), jnp.int32)
-        return ValueState(params, target, self.optimiser.init(params), carry, replay, zero, key)
+        return ValueState(params, target, self.first_opt_state(params), carry, replay, zero, key)
+
+    def first_opt_state(self, params: PyTree) -> PyTree:
+        """State of the optimiser before the first gradient."""
+        return self.optimiser.init(params)
 
     def update(self, state: ValueState) -> tuple[ValueState, Metrics]:
         state, (metrics, totals, ended) = jax.lax.scan(self._round, state, length=self.config.rounds)
@@ -192,14 +196,21 @@ class ValueLearning:
         sample_key, prepare_key, loss_key = jax.random.split(key, 3)
         sample = self.replay.sample(state.replay, sample_key)
         batch = self.network.head.prepare(sample.transition, prepare_key)
-        grads, losses = jax.grad(self._loss, has_aux=True)(state.params, state.target, batch, sample, loss_key)
+        state, losses, metrics = self._improve(state, batch, sample, loss_key)
+        rate = jnp.where(number % self.config.target_every == 0, self.config.target_rate, 0.0)
+        target = optax.incremental_update(state.params, state.target, rate)
+        replay = self.replay.rank(state.replay, sample, jnp.mean(losses, -1))
+        return replace(state, target=target, replay=replay), metrics
+
+    def _improve(
+        self, state: ValueState, batch: Transition, sample: Sample, key: Array
+    ) -> tuple[ValueState, Float[Array, "batch N"], Metrics]:
+        """One step of the optimiser on a batch: new parameters, losses of the transitions, and metrics."""
+        grads, losses = jax.grad(self._loss, has_aux=True)(state.params, state.target, batch, sample, key)
         updates, opt_state = self.optimiser.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        rate = jnp.where(number % self.config.target_every == 0, self.config.target_rate, 0.0)
-        target = optax.incremental_update(params, state.target, rate)
-        replay = self.replay.rank(state.replay, sample, jnp.mean(losses, -1))
         metrics = {"loss": jnp.mean(losses), "grad_norm": optax.tree.norm(grads)}
-        return replace(state, params=params, target=target, opt_state=opt_state, replay=replay), metrics
+        return replace(state, params=params, opt_state=opt_state), losses, metrics
 
     def _loss(self, params, target_params, batch: Transition, sample: Sample, key: Array):
         losses = self.losses(params, target_params, batch, key)

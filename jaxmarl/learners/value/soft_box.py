@@ -68,15 +68,8 @@ class BoxSoftNetwork(nn.Module):
     def critics(self, obs: Array, action: Array) -> tuple[PyTree, ...]:
         """Outputs `[...]` of both critics; actions are read as the policy's raw numbers are, around 0."""
         batch = obs.shape[: obs.ndim - len(self.obs_shape)]
-        pair = jnp.concatenate([obs.reshape(*batch, -1), self.scaled(action).reshape(*batch, -1)], -1)
+        pair = jnp.concatenate([obs.reshape(*batch, -1), self.actions.encode(action)], -1)
         return tuple(jax.tree.map(lambda x: x[..., 0, :], network(pair)) for network in self.critic_networks)
-
-    def scaled(self, action: Array) -> Array:
-        """Actions of a bounded box as numbers in [-1, 1]."""
-        low, high = self.actions.low, self.actions.high
-        if not math.isfinite(high - low):
-            return action
-        return (2 * action - high - low) / (high - low)
 
 
 def box_soft_actor_critic(
@@ -150,7 +143,8 @@ class BoxSoftLearning(SoftLearning):
         atoms, weights = in_order_of_outputs(network.head.law(jnp.minimum(*critics), batch.next.obs))
         if self.valued:
             atoms = atoms - temperature * after_log_prob[..., None]
-        return SoftParts(predicted, Law(atoms, weights), improvement, -log_prob, self._aimed, log_weight)
+        aimed = aimed_entropy(network.actions, self.entropy)
+        return SoftParts(predicted, Law(atoms, weights), improvement, -log_prob, aimed, log_weight)
 
     def _drawn(self, params, obs: Array, key: Array) -> tuple[Array, Array]:
         network: Any = self.network
@@ -161,11 +155,11 @@ class BoxSoftLearning(SoftLearning):
     def _worth(self, critics: tuple[Array, Array], obs: Array) -> Array:
         return self.behaviour(self.network.head.law(jnp.minimum(*critics), obs))
 
-    @property
-    def _aimed(self) -> float:
-        actions = self.network.actions
-        width = (actions.high - actions.low) / 2
-        return actions.size * (self.entropy + (math.log(width) if math.isfinite(width) else 0.0))
+
+def aimed_entropy(actions: GaussianActions, entropy: float) -> float:
+    """Entropy of a whole action, given nats an entry of an action in a box between -1 and 1."""
+    width = (actions.high - actions.low) / 2
+    return actions.size * (entropy + (math.log(width) if math.isfinite(width) else 0.0))
 
 
 def box_policy(network: BoxSoftNetwork, greedy: bool = False) -> Policy:
