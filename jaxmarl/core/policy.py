@@ -38,6 +38,7 @@ class Policy:
         act_chance: what `act` draws.
         masked: whether `act` is given a `MaskedObs` in place of the observation.
         name: for tables and figures.
+        probabilities: (params, memory, obs) -> `[A]`, chances of discrete actions; None where a policy does not say.
     """
 
     init: Callable[[Chance], Memory]
@@ -46,6 +47,7 @@ class Policy:
     act_chance: ChanceSpec = ()
     masked: bool = False
     name: str = "policy"
+    probabilities: Callable[[PyTree, Memory, Any], Array] | None = None
 
     def start(self, key: Array) -> Memory:
         """Memory at the start of an episode, drawn from `key`."""

@@ -16,6 +16,7 @@ from jaxmarl.envs import (
     negotiation,
     pricing,
     rps,
+    trees,
 )
 
 __all__ = [
@@ -34,4 +35,5 @@ __all__ = [
     "negotiation",
     "pricing",
     "rps",
+    "trees",
 ]

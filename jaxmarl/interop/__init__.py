@@ -6,12 +6,15 @@ from jaxmarl.interop.gambit import read_nfg, write_nfg
 from jaxmarl.interop.gymnax import GymnaxEnvironment
 from jaxmarl.interop.open_spiel import normal_form_from_open_spiel, normal_form_to_open_spiel
 from jaxmarl.interop.open_spiel_markov import markov_game_to_open_spiel
+from jaxmarl.interop.open_spiel_trees import extensive_game_from_open_spiel, extensive_game_to_open_spiel
 from jaxmarl.interop.payoff_files import load_game, save_game
 
 __all__ = [
     "AgentDictEnv",
     "AgentDictEnvironment",
     "GymnaxEnvironment",
+    "extensive_game_from_open_spiel",
+    "extensive_game_to_open_spiel",
     "import_public",
     "load_game",
     "markov_game_to_open_spiel",

@@ -9,7 +9,7 @@ from jaxtyping import PyTree
 from jaxmarl.core.checks import require
 from jaxmarl.core.policy import Policy
 from jaxmarl.core.rollout import BatchedEnv, check_num_steps
-from jaxmarl.learners.actions import ActionHead, action_head
+from jaxmarl.learners.actions import ActionHead, CategoricalActions, action_head
 from jaxmarl.learners.base import Learner
 from jaxmarl.learners.networks import FeedForwardActorCritic, RecurrentActorCritic
 from jaxmarl.learners.policy_gradient import ActorCritic, ClippedPolicyGradient, PPOConfig, with_mask
@@ -60,9 +60,23 @@ def policy_gradient_learner(
 def network_policy(network: Any, head: ActionHead, name: str = "ppo") -> Policy:
     """The stochastic policy of a network, for one agent; its params are the network's."""
 
-    def act(params, memory, seen, chance):
+    def outputs(params, memory, seen):
         seen = jax.tree.map(lambda x: x[None], with_mask(seen))
         memory, heads = network.run(params, memory, seen, jnp.zeros((1,), bool))
-        return head.sample(heads.policy[0], chance)[0], memory
+        return memory, heads.policy[0]
 
-    return Policy(lambda chance: network.initial_memory(), act, act_chance=head.chance, masked=head.masked, name=name)
+    def act(params, memory, seen, chance):
+        memory, found = outputs(params, memory, seen)
+        return head.sample(found, chance)[0], memory
+
+    def probabilities(params, memory, seen):
+        return jax.nn.softmax(outputs(params, memory, seen)[1])
+
+    return Policy(
+        lambda chance: network.initial_memory(),
+        act,
+        act_chance=head.chance,
+        masked=head.masked,
+        name=name,
+        probabilities=probabilities if isinstance(head, CategoricalActions) else None,
+    )
