@@ -10,10 +10,14 @@ values and targets of a team.
 """
 
 from jaxmarl.learners.offline.cfcql import CFCQLConfig, cfcql, counterfactual_penalty, deviation_weights
+from jaxmarl.learners.offline.inverse_network import InverseNetwork
 from jaxmarl.learners.offline.learning import OfflineLearner, arrays_of, collect, draw_sequences, steps_from, train
+from jaxmarl.learners.offline.mamql import MAMQLConfig, inverse_network, mamql
 
 __all__ = [
     "CFCQLConfig",
+    "InverseNetwork",
+    "MAMQLConfig",
     "OfflineLearner",
     "arrays_of",
     "cfcql",
@@ -21,6 +25,8 @@ __all__ = [
     "counterfactual_penalty",
     "deviation_weights",
     "draw_sequences",
+    "inverse_network",
+    "mamql",
     "steps_from",
     "train",
 ]

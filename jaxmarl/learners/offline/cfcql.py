@@ -17,7 +17,7 @@ from jaxmarl.core.checks import require, require_choice, require_int
 from jaxmarl.core.rollout import BatchedEnv
 from jaxmarl.learners.base import Metrics
 from jaxmarl.learners.networks import ILLEGAL_LOGIT
-from jaxmarl.learners.offline.learning import OfflineLearner, draw_sequences
+from jaxmarl.learners.offline.learning import OfflineLearner, draw_sequences, repeat_steps
 from jaxmarl.learners.team.config import TeamConfig
 from jaxmarl.learners.team.mixers import StateOf
 from jaxmarl.learners.team.network import AgentNetwork, TeamNetwork, group_policy, team_network
@@ -163,10 +163,7 @@ class _CFCQL:
         return CFCQLState(params, target, self.optimiser.init(params), jnp.zeros((), jnp.int32), key)
 
     def update(self, state: CFCQLState, steps: TeamStep) -> tuple[CFCQLState, Metrics]:
-        key, more = jax.random.split(state.key)
-        keys = jax.random.split(more, self.config.updates)
-        state, metrics = jax.lax.scan(lambda s, k: self._gradient_step(s, steps, k), replace(state, key=key), keys)
-        return state, jax.tree.map(jnp.mean, metrics)
+        return repeat_steps(lambda s, key: self._gradient_step(s, steps, key), state, self.config.updates)
 
     def _gradient_step(self, state: CFCQLState, steps: TeamStep, key: Array) -> tuple[CFCQLState, Metrics]:
         config = self.config

@@ -1,7 +1,7 @@
 """Learning from a dataset: the contract of learners without an environment, and chunks of steps on disk."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -11,7 +11,8 @@ from jaxtyping import Array, PyTree
 
 from jaxmarl.core.checks import require
 from jaxmarl.core.policy import MaskedObs, Policy
-from jaxmarl.core.rollout import Actor, BatchedEnv, rollout, start_rollout
+from jaxmarl.core.rollout import Actor, BatchedEnv, RolloutState, rollout, start_rollout
+from jaxmarl.core.spaces import Discrete
 from jaxmarl.learners.base import Metrics
 from jaxmarl.learners.team.targets import TeamStep
 from jaxmarl.learners.value.replay import steps_of
@@ -41,26 +42,41 @@ class OfflineLearner:
 def collect(
     env: BatchedEnv, actor: Actor, actor_params: PyTree, key: Array, num_steps: int, env_params: PyTree = None
 ) -> TeamStep:
-    """`num_steps` steps `[T, B, ...]` of a masked actor from fresh episodes, as offline learners read them.
+    """`num_steps` steps `[T, B, ...]` of an actor from fresh episodes, as offline learners read them.
 
     Args:
         env: batch of environments.
-        actor: the behaviour, given a `MaskedObs`.
+        actor: the behaviour, given a `MaskedObs` where actions are discrete.
         actor_params: its params.
         key: consumed.
         num_steps: T; must divide the horizon of a fixed-horizon environment.
         env_params: of the environments (default: `env.default_params`).
 
     Raises:
-        ValueError: an actor that is not given the legal actions.
+        ValueError: discrete actions, and an actor that is not given the legal ones.
     """
-    require(actor.masked, "actor", "not masked", "one that is given a MaskedObs")
     env_params = env.default_params if env_params is None else env_params
     start_key, key = jax.random.split(key)
     carry = start_rollout(env, actor, start_key, env_params)
-    _, played, last = rollout(env, actor, actor_params, carry, key, env_params, num_steps, keep_info=False)
+    return play(env, actor, actor_params, carry, key, num_steps, env_params)[1]
+
+
+def play(
+    env: BatchedEnv,
+    actor: Actor,
+    actor_params: PyTree,
+    carry: RolloutState,
+    key: Array,
+    num_steps: int,
+    env_params: PyTree,
+) -> tuple[RolloutState, TeamStep]:
+    """`num_steps` more steps from where a roll-out stands, and where it then stands; arguments as for `collect`."""
+    discrete = isinstance(env.action_space(env_params), Discrete)
+    require(actor.masked or not discrete, "actor", "not masked", "one that is given a MaskedObs")
+    carry, played, last = rollout(env, actor, actor_params, carry, key, env_params, num_steps, keep_info=False)
     steps = steps_of(played, last, env.horizon is not None)
-    return TeamStep(**vars(steps), mask=played.obs.mask, start=played.start, memory=())
+    mask = played.obs.mask if actor.masked else jnp.ones((*played.reward.shape, 1), bool)
+    return carry, TeamStep(**vars(steps), mask=mask, start=played.start, memory=())
 
 
 def arrays_of(steps: TeamStep) -> dict[str, np.ndarray]:
@@ -103,3 +119,12 @@ def draw_sequences(steps: TeamStep, key: Array, batch: int, length: int) -> Team
     first = jax.random.randint(time_key, (batch,), 0, total - length + 1)
     when = first + jnp.arange(length)[:, None]
     return jax.tree.map(lambda x: x[when, row], steps)
+
+
+def repeat_steps(
+    step: Callable[[PyTree, Array], tuple[PyTree, Metrics]], state: PyTree, count: int
+) -> tuple[PyTree, Metrics]:
+    """`count` gradient steps `(state, key) -> (state, metrics)`, whose keys come from `state.key`; means of metrics."""
+    key, more = jax.random.split(state.key)
+    state, metrics = jax.lax.scan(step, replace(state, key=key), jax.random.split(more, count))
+    return state, jax.tree.map(jnp.mean, metrics)
