@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int32, PyTree
 
-from jaxmarl.core.chance import draw, repeat
+from jaxmarl.core.chance import Uniform, draw, repeat
 from jaxmarl.core.checks import require, require_choice
 from jaxmarl.core.policy import MaskedObs, Policy
 from jaxmarl.core.rollout import Actor, BatchedEnv, RolloutState, actor_from_group_policy
@@ -280,11 +280,12 @@ class HASACLearning(ValueLearning):
         self, state: ValueState, batch: Transition, sample: Sample, key: Array
     ) -> tuple[ValueState, Float[Array, "batch 1"], Metrics]:
         team, (actors, rest) = self.network, _parts(state.params)
-        next_key, order_key, chance_key = jax.random.split(key, 3)
+        next_key, key = jax.random.split(key)
         critics = replace(state, params=rest, opt_state=state.opt_state[1], target={**state.target, "actors": actors})
         critics, losses, metrics = super()._improve(critics, batch, sample, next_key)
-        order = jax.random.permutation(order_key, team.num_agents)
-        chance = draw(repeat(team.actions.chance, self.config.batch, team.num_agents), chance_key)
+        lanes = self.config.batch, team.num_agents
+        lots, chance = draw((Uniform((team.num_agents,)), repeat(team.actions.chance, *lanes)), key)
+        order = jnp.argsort(lots)
         actors, states, entropy = self.improve_actors(
             actors, state.opt_state[0], state.target["actors"], critics.params, with_mask(batch.obs), sample.weight,
             order, chance,
