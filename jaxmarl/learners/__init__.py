@@ -10,7 +10,9 @@ from jaxmarl.learners.loqa_config import LOQAConfig
 from jaxmarl.learners.mappo import MAPPOConfig, ippo_config, mappo
 from jaxmarl.learners.policy_gradient import PPOConfig
 from jaxmarl.learners.ppo import ppo
+from jaxmarl.learners.regularised import MMDConfig, mmd
 from jaxmarl.learners.repeated_q import RepeatedQConfig, repeated_q
+from jaxmarl.learners.rnad import RNaDConfig, rnad
 from jaxmarl.learners.sequential_q import sequential_q
 from jaxmarl.learners.sessions import SessionConfig, run_until_stable
 from jaxmarl.learners.tabular import QLearningConfig, RegretMatchingConfig, q_learning, regret_matching
@@ -23,8 +25,10 @@ __all__ = [
     "LeagueConfig",
     "Learner",
     "MAPPOConfig",
+    "MMDConfig",
     "PPOConfig",
     "QLearningConfig",
+    "RNaDConfig",
     "RegretMatchingConfig",
     "RepeatedQConfig",
     "SessionConfig",
@@ -35,11 +39,13 @@ __all__ = [
     "lola_dice",
     "loqa",
     "mappo",
+    "mmd",
     "over_seeds",
     "ppo",
     "q_learning",
     "regret_matching",
     "repeated_q",
+    "rnad",
     "run_snapshots",
     "run_until_stable",
     "sequential_q",

@@ -5,9 +5,9 @@ Sequences of `chunk_length` steps, each with the memory it started from, are the
 agent, or of all agents of an instance where the network reads them together (`joint`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -184,6 +184,9 @@ class ClippedPolicyGradient:
     network: ActorCritic
     head: ActionHead
 
+    keep_info: ClassVar[bool] = False
+    """Whether trajectories keep what environments measure, for rewards that are made of it."""
+
     @property
     def optimiser(self) -> optax.GradientTransformation:
         config = self.config
@@ -228,9 +231,14 @@ class ClippedPolicyGradient:
         if scale is not None:
             scale = scale.update(data.target, self.alive(data.seen, data.start), self.config.value_decay)
             data = data._replace(target=scale.normalise(data.target))
-        params, opt_state, loss_metrics = self._optimise(state.params, state.opt_state, data, shuffle_key)
-        state = PolicyGradientState(params, opt_state, carry, key, scale)
+        prepared = self.prepared(state, data)
+        params, opt_state, loss_metrics = self._optimise(state.params, state.opt_state, prepared, shuffle_key)
+        state = replace(state, params=params, opt_state=opt_state, rollout=carry, key=key, scale=scale)
         return state, {**rollout_metrics, **loss_metrics}
+
+    def prepared(self, state: Any, data: Sequences) -> Any:
+        """What the gradient steps of an update are made from; leaves `[S, ...]`."""
+        return data
 
     def _apply(self, params, memory, seen: MaskedObs, start):
         return one_step(self.network, (self.env.num_envs, self.env.num_agents), params, memory, seen, start)
@@ -242,7 +250,7 @@ class ClippedPolicyGradient:
         def chunk(carry, key):
             memory = carry.memory
             carry, trajectory, last = rollout(
-                self.env, self.actor, params, carry, key, self.env_params, config.chunk_length, keep_info=False
+                self.env, self.actor, params, carry, key, self.env_params, config.chunk_length, self.keep_info
             )
             next_value = self._next_value(params, memory, trajectory, carry, last)
             return carry, (memory, trajectory, next_value)
@@ -253,7 +261,7 @@ class ClippedPolicyGradient:
         raw, log_prob, value = chunks.extras
         real, real_next = (value, next_value) if state.scale is None else map(state.scale.restore, (value, next_value))
         joined = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), (chunks, real, real_next))
-        advantage = self._advantage(*joined).reshape(value.shape)
+        advantage = self._advantage(state, *joined).reshape(value.shape)
         start = jnp.broadcast_to(chunks.start[..., None], value.shape)
         steps = (with_mask(chunks.obs), start, raw, log_prob, value, advantage, advantage + real)  # [C, L, B, N, …]
         by_sequence = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 3), steps)
@@ -285,7 +293,8 @@ class ClippedPolicyGradient:
 
         return jax.lax.scan(step, memory, (with_mask(trajectory.obs), trajectory.start))[1]
 
-    def _advantage(self, trajectory: Trajectory, value, next_value):
+    def _advantage(self, state: Any, trajectory: Trajectory, value, next_value):
+        """Of all steps of an update, `[T, B, N]`; what learns from other rewards replaces the trajectory's here."""
         return gae(
             trajectory.reward * self.config.reward_scale,
             value,
@@ -332,11 +341,15 @@ class ClippedPolicyGradient:
         first_ratio = metrics.pop("ratio")[0, 0]
         return params, opt_state, {**jax.tree.map(jnp.mean, metrics), "first_ratio": first_ratio}
 
-    def _loss(self, params, batch: Sequences) -> tuple[Float[Array, ""], Metrics]:
-        config, time = self.config, batch.value.ndim - 1
+    def heads(self, params: PyTree, batch: Sequences) -> Heads:
+        """What the network says along sequences, `[S, (N,) L, ...]`."""
+        time = batch.value.ndim - 1
         seen, start = jax.tree.map(lambda x: jnp.moveaxis(x, time, 0), (batch.seen, batch.start))
         _, heads = self.network.run(params, batch.memory, seen, start)
-        heads = jax.tree.map(lambda x: jnp.moveaxis(x, 0, time), heads)
+        return jax.tree.map(lambda x: jnp.moveaxis(x, 0, time), heads)
+
+    def _loss(self, params, batch: Any) -> tuple[Float[Array, ""], Metrics]:
+        config, heads = self.config, self.heads(params, batch)
         alive = self.alive(batch.seen, batch.start)
 
         mean = partial(mean_of, counts=alive)

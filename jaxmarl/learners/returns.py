@@ -88,3 +88,39 @@ def gae(
         return advantage, advantage
 
     return jax.lax.scan(step, jnp.zeros_like(value[0]), (delta, carry_on), reverse=True, unroll=8)[1]
+
+
+def turn_gae(
+    reward: Float[Array, "T *batch"],
+    value: Float[Array, "T *batch"],
+    turn: Bool[Array, "T *batch"],
+    ended: Bool[Array, "T *batch"],
+    discount: float,
+    trace: float,
+) -> Float[Array, "T *batch"]:
+    """`gae` from one own turn of a player to its next, in episodes that end within the roll-out.
+
+    Rewards on the way are summed, and values of the steps at which others move are not read; λ counts own turns.
+
+    Args:
+        reward: of each step.
+        value: estimate at the observation before each step.
+        turn: whether it is the player's turn at that observation.
+        ended: the game ended with the step.
+        discount: γ, a step.
+        trace: λ.
+
+    Returns:
+        Advantages, 0 where it is not the player's turn.
+    """
+
+    def step(carry, inputs):
+        reward_t, value_t, turn_t, ended_t = inputs
+        gained, following, advantage = (jnp.where(ended_t, 0.0, discount * x) for x in carry)
+        gained = reward_t + gained
+        found = gained + following - value_t + trace * advantage
+        carry = jnp.where(turn_t, 0.0, gained), jnp.where(turn_t, value_t, following)
+        return (*carry, jnp.where(turn_t, found, advantage)), jnp.where(turn_t, found, 0.0)
+
+    zero = jnp.zeros_like(value[0])
+    return jax.lax.scan(step, (zero, zero, zero), (reward, value, turn, ended), reverse=True, unroll=8)[1]

@@ -37,9 +37,11 @@ class TreeState:
 
     Attributes:
         node: int32, where play stands: a player's turn, or the end.
+        t: int32, steps played.
     """
 
     node: Int32[Array, ""]
+    t: Int32[Array, ""]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +56,8 @@ class TreeTables:
         num_actions: of each player.
         first_draws: most moves of chance before the first player's move.
         later_draws: most moves of chance between two moves of players.
-        horizon: moves of players in every game, None where their number varies.
+        shortest: least moves of players in a game.
+        longest: most moves of players in a game.
         payoffs: `[n, T]`, of the tree as it was given.
         chance: `[T]`, probabilities of branches, of the tree as it was given.
         zero_sum: whether those payoffs add to 0.
@@ -67,7 +70,8 @@ class TreeTables:
     num_actions: tuple[int, ...]
     first_draws: int
     later_draws: int
-    horizon: int | None
+    shortest: int
+    longest: int
     payoffs: np.ndarray
     chance: np.ndarray
     zero_sum: bool
@@ -99,12 +103,16 @@ class TreeGame(Environment[TreeState, TreeParams]):
     Attributes:
         observation: `"features"`, or `"index"`: the number of the information state among those of all players, and
             their number where another player moves.
+        padded: whether all wait after a game's end until the longest would be over. Then episodes have one length, and
+            roll-outs are whole games.
     """
 
     observation: str = field(default="features", kw_only=True)
+    padded: bool = field(default=False, kw_only=True)
 
     def __post_init__(self):
         require_choice("observation", self.observation, ("features", "index"))
+        require(isinstance(self.padded, bool), "padded", self.padded, "True or False")
 
     @abc.abstractmethod
     def build(self) -> ExtensiveGame:
@@ -131,7 +139,8 @@ class TreeGame(Environment[TreeState, TreeParams]):
 
     @property
     def horizon(self) -> int | None:
-        return self.tables.horizon
+        tables = self.tables
+        return max(tables.longest, 1) if self.padded or tables.shortest == tables.longest > 0 else None
 
     @property
     def zero_sum(self) -> bool:
@@ -175,7 +184,8 @@ class TreeGame(Environment[TreeState, TreeParams]):
         return Uniform((self.tables.later_draws,)) if self.tables.later_draws else ()
 
     def initial(self, chance, params: TreeParams) -> TreeState:
-        return TreeState(self._after_chance(jnp.zeros((), jnp.int32), chance, self.tables.first_draws, params))
+        zero = jnp.zeros((), jnp.int32)
+        return TreeState(self._after_chance(zero, chance, self.tables.first_draws, params), zero)
 
     def transition(self, state: TreeState, action: Int32[Array, " n"], chance, params: TreeParams):
         mover = jnp.asarray(self.tables.player)[state.node]
@@ -185,8 +195,10 @@ class TreeGame(Environment[TreeState, TreeParams]):
         node = jnp.where(mover >= 0, row[choice], state.node)
         node = self._after_chance(node, chance, self.tables.later_draws, params)
         ended = jnp.asarray(self.tables.player)[node] == TERMINAL
-        reward = jnp.where(ended, params.payoffs[:, node], 0.0).astype(jnp.float32)
-        return TreeState(node), reward, ended, {}
+        paid = ended & ((mover != TERMINAL) | (state.t == 0))  # once, though play may wait at the end
+        reward = jnp.where(paid, params.payoffs[:, node], 0.0).astype(jnp.float32)
+        after = TreeState(node, state.t + 1)
+        return after, reward, after.t >= self.horizon if self.padded else ended, {}
 
     def observe(self, state: TreeState, params: TreeParams) -> Array:
         moves = jnp.asarray(self.tables.player)[state.node] == jnp.arange(self.num_agents)
@@ -247,14 +259,17 @@ class ExplicitTree(TreeGame):
         return self.tree.game
 
 
-def tree_game(game: ExtensiveGame, *, observation: str = "features") -> tuple[ExplicitTree, TreeParams]:
+def tree_game(
+    game: ExtensiveGame, *, observation: str = "features", padded: bool = False
+) -> tuple[ExplicitTree, TreeParams]:
     """The environment of a game in extensive form, and its payoffs and odds as params.
 
     Args:
         game: one game, not a batch, with perfect recall (as all that `extensive_game` makes).
         observation: see `TreeGame`.
+        padded: see `TreeGame`.
     """
-    env = ExplicitTree(GivenTree(game), observation=observation)
+    env = ExplicitTree(GivenTree(game), observation=observation, padded=padded)
     return env, env.default_params
 
 
@@ -296,7 +311,8 @@ def tree_tables(game: ExtensiveGame) -> TreeTables:
         num_actions=game.num_actions,
         first_draws=int(draws[begun == 0].max(initial=0)),
         later_draws=int(draws[begun == 1].max(initial=0)),
-        horizon=int(lengths[0]) if len(lengths) == 1 and lengths[0] > 0 else None,
+        shortest=int(lengths[0]),
+        longest=int(lengths[-1]),
         payoffs=payoffs,
         chance=np.asarray(game.chance, np.float32),
         zero_sum=bool(np.allclose(payoffs.sum(0), 0, atol=1e-5)),
