@@ -12,7 +12,7 @@ import pytest
 
 from jaxmarl.core import VectorEnv
 from jaxmarl.core.policy import MaskedObs
-from jaxmarl.envs.markov.tabular import tabular_game
+from jaxmarl.envs.markov.tabular import TabularGame
 from jaxmarl.games.markov import MarkovGame
 from jaxmarl.games.markov_kernels import DenseKernel
 from jaxmarl.games.markov_zoo import cosine_chicken
@@ -22,7 +22,14 @@ from jaxmarl.learners.team.targets import TeamStep
 from jaxmarl.solvers.quantal_response import logit_residual
 
 CONFIG = MAMQLConfig(
-    hidden=(32,), batch=256, updates=800, anneal_steps=800, learning_rate=1e-2, discount=0.9, alpha=100.0
+    hidden=(32,),
+    batch=256,
+    updates=800,
+    anneal_steps=800,
+    learning_rate=1e-2,
+    discount=0.9,
+    alpha=400.0,
+    temperature=2.0,
 )
 
 
@@ -63,17 +70,23 @@ def others_mean(table: np.ndarray, policies: list[np.ndarray], player: int) -> n
 
 
 def demonstrations(game: MarkovGame, policies: list[np.ndarray], count: int) -> TeamStep:
-    """Steps `[count, 16]` from uniform states, each on its own."""
-    draws, size, rows = np.random.default_rng(0), game.num_states, np.asarray(game.kernel.probabilities, float)
-    lanes = (count, 16)
-    state = draws.integers(0, size, lanes)
-    pick = lambda chances: (draws.random(lanes)[..., None] > chances.cumsum(-1)[..., :-1]).sum(-1)  # noqa: E731
-    action = [pick(policy[state]) for policy in policies]
-    after = pick(rows[(state, *action)])
-    seen = lambda s: np.repeat(np.eye(size, dtype=np.float32)[s][:, :, None], len(policies), 2)  # noqa: E731
-    mask, never = np.ones((*lanes, len(policies), max(game.num_actions)), bool), np.zeros(lanes, bool)
-    unknown = np.full((*lanes, len(policies)), np.nan, np.float32)  # rewards are not read
-    actions = np.stack(action, -1).astype(np.int32)
+    """Steps `[count, 16]` from uniform states, each on its own, as two players in four states with three actions.
+
+    States, actions and players that the game has not are never visited, illegal, and without a choice.
+    """
+    lanes, rows = (count, 16), np.asarray(game.kernel.probabilities, float)
+    # an additive recurrence (Roberts 2018) in place of random numbers: frequencies are then near their expectations
+    steps = 1 / 1.1673039782614187 ** np.arange(1, 5)  # x^5 = x + 1
+    units = (np.arange(16 * count)[:, None] * steps % 1).reshape(*lanes, 4)
+    pick = lambda i, chances: (units[..., i, None] > chances.cumsum(-1)[..., :-1]).sum(-1)  # noqa: E731
+    state = (units[..., 0] * game.num_states).astype(int)
+    action = [pick(1 + i, policy[state]) for i, policy in enumerate(policies)]
+    after = pick(3, rows[(state, *action)])
+    seen = lambda s: np.repeat(np.eye(4, dtype=np.float32)[s][:, :, None], 2, 2)  # noqa: E731
+    legal = np.arange(3) < np.array([*game.num_actions, 1][:2])[:, None]
+    mask, never = np.broadcast_to(legal, (*lanes, 2, 3)), np.zeros(lanes, bool)
+    actions = np.stack([*action, np.zeros_like(state)][:2], -1).astype(np.int32)
+    unknown = np.full((*lanes, 2), np.nan, np.float32)  # rewards are not read
     return TeamStep(seen(state), actions, unknown, MaskedObs(seen(after), mask), never, never, mask, ~never, ())
 
 
@@ -88,27 +101,27 @@ class Recovered(NamedTuple):
     sampled: np.ndarray  # the same, of 4000 samples
 
 
-def recovered(game: MarkovGame, config: MAMQLConfig, steps: TeamStep) -> Recovered:
-    """Policies, rewards and values after one update."""
-    env, params = tabular_game(game)
-    batch, (size, *actions) = VectorEnv(env, 16), game.rewards.shape[1:]
-    learner, network = mamql(batch, config, params), inverse_network(batch, config, params)
+@pytest.fixture(scope="module")
+def learn():
+    """What one update finds in demonstrations `[2048, 16]`."""
+    env = VectorEnv(TabularGame(4, (3, 3)), 16)
+    learner, network = mamql(env, CONFIG), inverse_network(env, CONFIG)
     sampling = replace(network, exact=0, samples=4000)
-    obs, mask = np.repeat(np.eye(size, dtype=np.float32)[:, None], game.num_players, 1), steps.mask[0, :1]
-    profiles = np.stack(np.meshgrid(*map(np.arange, actions), indexing="ij"), -1)[..., None, :]
+    obs = np.repeat(np.eye(4, dtype=np.float32)[:, None], 2, 1)
+    profiles = np.stack(np.meshgrid(*[np.arange(3)] * 2, [0] * 4, indexing="ij")[:2], -1)
 
     @jax.jit
-    def learn(key, steps):
-        found = learner.params(learner.update(learner.init(key), steps)[0])
-        critic, reward = (network.team.step(found[x], (), obs, jnp.zeros(size, bool))[1] for x in ("critic", "reward"))
+    def found(steps: TeamStep) -> Recovered:
+        key, mask = jax.random.key(0), steps.mask[0, :1]
+        params = learner.params(learner.update(learner.init(key), steps)[0])
+        never = jnp.zeros(4, bool)
+        critic, reward = (network.team.step(params[name], (), obs, never)[1] for name in ("critic", "reward"))
         logits, state = network.logits(critic, mask), network.team.state_of(obs)
-        where = jnp.broadcast_to(profiles, (*profiles.shape[:-2], size, len(actions)))
-        around = jnp.broadcast_to(state, (*where.shape[:-1], state.shape[-1]))
-        joint = network.critic.apply(found["joint"], around, where)
-        means = [x.over_others(found["joint"], state, logits, key) for x in (network, sampling)]
+        joint = network.critic.apply(params["joint"], jnp.broadcast_to(state, (3, 3, *state.shape)), profiles)
+        means = [x.over_others(params["joint"], state, logits, key) for x in (network, sampling)]
         return Recovered(jax.nn.softmax(logits), reward, network.soft_value(critic, mask), joint, *means)
 
-    return jax.tree.map(np.asarray, learn(jax.random.key(0), steps))
+    return lambda steps: jax.tree.map(np.asarray, found(steps))
 
 
 def correlation(found: np.ndarray, truth: np.ndarray, kernel: np.ndarray, discount: float) -> float:
@@ -125,37 +138,38 @@ def distance(found: np.ndarray, truth: np.ndarray) -> float:
     return float(np.abs(found - truth).sum(-1).max() / 2)
 
 
-def test_one_expert_of_a_decision_process():
+def test_one_expert_of_a_decision_process(learn):
     draws = np.random.default_rng(3)
     rows = draws.dirichlet(np.ones(4), size=(4, 3)).astype(np.float32)
-    game = MarkovGame(draws.normal(size=(1, 4, 3)).astype(np.float32), DenseKernel(jnp.asarray(rows)), discount=0.9)
-    expert = experts(game, 1.0)
-    found = recovered(game, CONFIG, demonstrations(game, expert.policies, 2048))
+    rewards = 2 * draws.normal(size=(1, 4, 3)).astype(np.float32)
+    game = MarkovGame(rewards, DenseKernel(jnp.asarray(rows)), discount=0.9)
+    expert = experts(game, CONFIG.temperature)
+    found = learn(demonstrations(game, expert.policies, 2048))
     assert distance(found.policies[:, 0], expert.policies[0]) < 0.02
-    assert correlation(found.rewards[:, 0], expert.rewards[0], rows, 0.9) > 0.95
+    assert correlation(found.rewards[:, 0], rewards[0], rows, 0.9) > 0.95
 
 
-def test_two_experts_at_a_logit_equilibrium_of_f2():
-    game, config = cosine_chicken(0.9), replace(CONFIG, temperature=2.0)
-    expert = experts(game, 2.0)
+def test_two_experts_at_a_logit_equilibrium_of_f2(learn):
+    game = cosine_chicken(0.9)
+    expert = experts(game, CONFIG.temperature)
     residuals = jax.jit(lambda v, *x: jax.vmap(lambda g, *p: logit_residual(g, p, 0.5))(game.stage_game(v), *x))
     assert float(np.max(residuals(expert.values, *expert.policies))) < 1e-5
-    found = recovered(game, config, demonstrations(game, expert.policies, 2048))
+    found = learn(demonstrations(game, expert.policies, 2048))
     for i in range(2):
-        assert distance(found.policies[:, i], expert.policies[i]) < 0.02
-        assert correlation(found.rewards[:, i], expert.rewards[i], expert.kernels[i], 0.9) > 0.98
-    # the joint critic: the marginal reward and what follows the joint action; the others' actions count equally to it
-    following = np.einsum("sabt,ti->abis", np.asarray(game.kernel.probabilities), found.values)
-    for i, a, b in itertools.product(range(2), range(2), range(2)):
-        own = (a, b)[i]
-        wanted = found.rewards[:, i, own] + 0.9 * following[a, b, i]
-        np.testing.assert_allclose(found.joint[a, b, :, i, own], wanted, atol=0.2)
-    for i in range(2):
-        other = found.policies[:, 1 - i]
-        joint = found.joint[:, :, :, i] if i else np.swapaxes(found.joint[:, :, :, i], 0, 1)
-        mean = np.einsum("sb,bsk->sk", other, joint[:, 0])  # own action of a profile is not read
+        assert distance(found.policies[:2, i, :2], expert.policies[i]) < 0.02
+        rewards = found.rewards[:2, i, :2]
+        assert correlation(rewards, expert.rewards[i], expert.kernels[i], 0.9) > 0.98
+        # the joint critic: a reward for the own action, and what follows the joint one
+        following = np.einsum("sabt,t->abs", np.asarray(game.kernel.probabilities), found.values[:2, i])
+        for a, b in itertools.product(range(2), range(2)):
+            own = (a, b)[i]
+            np.testing.assert_allclose(found.joint[a, b, :2, i, own], rewards[:, own] + 0.9 * following[a, b], atol=0.2)
+        # its expectations, of which the critic of the own action is one
+        other, joint = found.policies[:, 1 - i, :2], found.joint[:2, :2, :, i]
+        joint = (joint if i else np.swapaxes(joint, 0, 1))[:, 0]  # own action of a profile is not read
+        mean = np.einsum("sb,bsk->sk", other, joint)
         np.testing.assert_allclose(found.expected[:, i], mean, rtol=1e-4)
-        deviation = np.abs(joint[0, 0] - joint[1, 0]) / 2
+        deviation = np.abs(joint[0] - joint[1]) / 2
         assert np.all(np.abs(found.sampled[:, i] - mean) < 4 * deviation / np.sqrt(4000) + 1e-5)
 
 
@@ -170,13 +184,12 @@ def regularised(expert: np.ndarray, alpha: float) -> np.ndarray:
 
 
 def test_the_penalty_moves_policies_and_without_it_demonstrations_are_cloned():
-    env, _ = tabular_game(MarkovGame(jnp.zeros((1, 1, 2)), DenseKernel(jnp.ones((1, 2, 1))), discount=0.9))
-    batch, expert = VectorEnv(env, 1), np.array([0.9, 0.1])
+    batch, expert = VectorEnv(TabularGame(1, (2,)), 1), np.array([0.9, 0.1])
     action = jnp.asarray([0] * 9 + [1], jnp.int32)[None, :, None]
     ended, mask = jnp.ones((1, 10), bool), jnp.ones((1, 10, 1, 2), bool)
     obs = jnp.ones((1, 10, 1, 1))
     steps = TeamStep(obs, action, jnp.zeros((1, 10, 1)), MaskedObs(obs, mask), ended, ended, mask, ended, ())
-    config = replace(CONFIG, hidden=(2,), consistency=0.0)
+    config = replace(CONFIG, hidden=(2,), consistency=0.0, temperature=1.0)
 
     def gradient(params, alpha):
         """Of the inverse objective, by the marginal critic of the one state."""
@@ -203,9 +216,8 @@ def mamql_of(env, config):
 
 @pytest.mark.parametrize("settings", [{"recurrent": True, "sequence": 4, "burn_in": 2}, {"interact": True}])
 def test_memory_and_play_keep_the_state(settings):
-    env, params = tabular_game(cosine_chicken(0.9))
-    learner = mamql(VectorEnv(env, 16), replace(CONFIG, **settings), params)
-    steps = demonstrations(params, [np.full((2, 2), 0.5)] * 2, 8)
+    learner = mamql(VectorEnv(TabularGame(4, (3, 3)), 16), replace(CONFIG, **settings))
+    steps = demonstrations(cosine_chicken(0.9), [np.full((2, 2), 0.5)] * 2, 8)
     state = jax.eval_shape(learner.init, jax.random.key(0))
     after, metrics = jax.eval_shape(learner.update, state, steps)
     shapes = lambda tree: jax.tree.map(lambda x: (x.shape, x.dtype), tree)  # noqa: E731

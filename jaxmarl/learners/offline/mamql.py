@@ -196,14 +196,13 @@ class _MAMQL:
         inverse = fall - jnp.mean((reward - reward**2 / (4 * config.alpha))[kept])
 
         recovered = chosen(network.run(params["reward"], demos)[1], demos.action)
-        state, logits = network.team.state_of(demos.obs), network.logits(found.marginal, demos.mask)
+        state = network.team.state_of(demos.obs)
         joint = chosen(network.critic.apply(params["joint"], state, demos.action), demos.action)
-        expected = network.over_others(*jax.lax.stop_gradient((params["joint"], state, logits)), key)
-        sides = (
-            (recovered, reward, 1.0),
-            (joint, recovered + found.next_value, 1.0),
-            (marginal, chosen(expected, demos.action), config.consistency),
-        )
+        sides = [(recovered, reward, 1.0), (joint, recovered + found.next_value, 1.0)]
+        if config.consistency:
+            logits = network.logits(found.marginal, demos.mask)
+            expected = network.over_others(*jax.lax.stop_gradient((params["joint"], state, logits)), key)
+            sides.append((marginal, chosen(expected, demos.action), config.consistency))
         errors = [jnp.mean((x - jax.lax.stop_gradient(y))[kept] ** 2) for x, y, _ in sides]
         regression = sum(weight * error for error, (_, _, weight) in zip(errors, sides, strict=True))
         metrics = {
@@ -211,6 +210,6 @@ class _MAMQL:
             "reward": jnp.mean(reward[kept]),
             "log_likelihood": jnp.mean((marginal - found.value)[kept]) / config.temperature,
             "reward_error": errors[0],
-            "inconsistency": errors[2],
+            "joint_error": errors[1],
         }
         return inverse + regression, metrics
