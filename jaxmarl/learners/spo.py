@@ -1,8 +1,8 @@
 """Self-play preference optimisation (Swamy et al. 2024, "SPO"): learning from preferences between whole trajectories.
 
 Several trajectories of one policy start alike; each is rewarded by how often it is preferred to the others, and the
-clipped policy gradient does the rest. Preferences need not come from any reward: they may be intransitive. What self-play
-then approaches is the minimax winner, the mixture that no other is preferred to more than half of the time; it is the
+clipped policy gradient does the rest. Preferences need not come from any reward: they may be intransitive. Self-play
+then comes near the minimax winner, the mixture that nothing is preferred to more than half of the time; it is the
 *average* of the policies that does, while each policy alone may circle around it.
 """
 
@@ -42,7 +42,7 @@ class Play(NamedTuple):
 
 
 Preference = Callable[[Play, Play], Array]
-"""How likely the first of two episodes is preferred to the second, in [0, 1]; with the order exchanged, the rest to 1."""
+"""Probability that the first of two episodes is preferred to the second; with them exchanged, the rest to 1."""
 
 
 @dataclass(frozen=True)
