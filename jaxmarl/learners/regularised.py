@@ -3,7 +3,7 @@
 PPO's self-play circles around mixed equilibria. *Magnetic mirror descent* (Sokota et al. 2023) pulls the policy towards
 a magnet, `-α KL(π, ρ)`, and holds it near where it was, `-KL(π, π_old) / η`: with a uniform magnet it converges to a
 quantal response equilibrium of temperature α, linearly where η is small enough; with a magnet that slowly follows the
-policy, or a falling α, towards a Nash equilibrium. In games of turns only the player on the move counts in the losses,
+policy, towards a Nash equilibrium. In games of turns only the player on the move counts in the losses,
 and advantages lead from one own turn to the next (`returns.turn_gae`).
 """
 
@@ -54,17 +54,15 @@ class MMDConfig(SelfPlayConfig):
 
     Attributes:
         temperature: α, weight of the divergence from the magnet.
-        anneal_temperature: updates over which α falls linearly to zero (0: constant).
         step_size: η; the divergence from the policy before the update is charged with weight `1 / η`.
         magnet_rate: how far the magnet's parameters move to the learner's after each update; 0: the magnet is the
             uniform policy.
     """
 
     epochs: int = 4
-    temperature: float = 0.05
-    anneal_temperature: int = 0
+    temperature: float = 0.2
     step_size: float = 1.0
-    magnet_rate: float = 0.0
+    magnet_rate: float = 0.01
 
     def __post_init__(self):
         super().__post_init__()
@@ -95,7 +93,6 @@ class Regularised(NamedTuple):
     old: Float[Array, "S L A"]
     """Log-probabilities of the policy before the update, as `reference`."""
     reference: Float[Array, "S L A"]
-    temperature: Float[Array, " S"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,11 +166,7 @@ class MagneticPolicyGradient(RegularisedPolicyGradient):
         config, mask = self.config, data.seen.mask
         uniform = jax.nn.log_softmax(jnp.where(mask, 0.0, -1e10))
         reference = self.log_probs(state.reference, data) if config.magnet_rate else uniform
-        left = 1.0
-        if config.anneal_temperature:
-            left = jnp.maximum(1 - state.updates / config.anneal_temperature, 0.0)
-        temperature = jnp.full(self.num_sequences, config.temperature) * left
-        return Regularised(data, self.log_probs(state.params, data), reference, temperature)
+        return Regularised(data, self.log_probs(state.params, data), reference)
 
     def _loss(self, params: PyTree, batch: Regularised) -> tuple[Float[Array, ""], Metrics]:
         config, steps = self.config, batch.steps
@@ -187,10 +180,10 @@ class MagneticPolicyGradient(RegularisedPolicyGradient):
         ratio = jnp.exp(self.head.log_prob(heads.policy, steps.raw) - steps.log_prob)
         clipped = jnp.clip(ratio, 1.0 - config.clip, 1.0 + config.clip)
         gain = mean_of(jnp.minimum(ratio * steps.advantage, clipped * steps.advantage), alive)
-        from_magnet = mean_of(batch.temperature[:, None] * divergence(batch.reference), alive)
-        from_old = mean_of(divergence(batch.old), alive)
-        loss, metrics = self._losses(heads, steps, alive, -gain + from_magnet + from_old / config.step_size)
-        return loss, {**metrics, "kl_magnet": mean_of(divergence(batch.reference), alive), "kl_old": from_old}
+        from_magnet, from_old = (mean_of(divergence(other), alive) for other in (batch.reference, batch.old))
+        policy_loss = -gain + config.temperature * from_magnet + from_old / config.step_size
+        loss, metrics = self._losses(heads, steps, alive, policy_loss)
+        return loss, {**metrics, "kl_magnet": from_magnet, "kl_old": from_old}
 
 
 def mmd(env: BatchedEnv, config: MMDConfig, env_params: PyTree = None) -> Learner:

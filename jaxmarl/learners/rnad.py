@@ -77,7 +77,7 @@ class NashDynamics(RegularisedPolicyGradient):
 
     def prepared(self, state: RegularisedState, data: Sequences) -> Regularised:
         old, reference = self.log_probs(state.params, data), self.log_probs(state.reference, data)
-        return Regularised(data, old, reference, jnp.full(self.num_sequences, self.config.temperature))
+        return Regularised(data, old, reference)
 
     def _loss(self, params: PyTree, batch: Regularised) -> tuple[Float[Array, ""], Metrics]:
         steps = batch.steps

@@ -193,3 +193,33 @@ class Replay:
         if sample.indices is None:
             return state
         return self._buffer.set_priorities(state, sample.indices, jnp.maximum(losses, 0) + _LEAST_PRIORITY)
+
+
+def merge_turns(steps: Step, discount: float) -> tuple[Transition, Bool[Array, "batch N"]]:
+    """Sequences `[batch, n, ...]` as transitions from one own turn of an agent to its next, or to the episode's end.
+
+    Args:
+        steps: whose `obs` is a `MaskedObs`; it is an agent's turn where it has a choice.
+        discount: γ, a step.
+
+    Returns:
+        Transitions, and which of them count: those that begin with the agent's turn and end within the n steps.
+    """
+    length = steps.done.shape[1]
+    turn, again = (jnp.sum(seen.mask, axis=-1) > 1 for seen in (steps.obs, steps.next))
+    stop = steps.done[..., None] | again
+    past = jnp.cumsum(stop, axis=1) - stop > 0
+    powers = discount ** jnp.arange(length, dtype=steps.reward.dtype)
+    reward = jnp.einsum("btn,btn->bn", jnp.where(past, 0.0, powers[:, None]), steps.reward)
+    last = jnp.minimum(jnp.sum(~past, axis=1), length) - 1
+
+    def at_last(x: Array) -> Array:
+        index = last.reshape(last.shape[0], 1, last.shape[1], *(1 for _ in x.shape[3:]))
+        return jnp.take_along_axis(x, index, axis=1)[:, 0]
+
+    terminated = jnp.broadcast_to(steps.terminated[..., None], stop.shape)
+    span = discount * powers[last]
+    follows = jnp.where(at_last(terminated), 0.0, span)
+    first = jax.tree.map(lambda x: x[:, 0], steps.obs)
+    merged = Transition(first, steps.action[:, 0], reward, follows, span, jax.tree.map(at_last, steps.next))
+    return merged, turn[:, 0] & jnp.any(stop, axis=1)
