@@ -184,7 +184,8 @@ class _Observer:
 
     def __init__(self, tree: _Tree):
         self.tree = tree
-        self.tensor, self.dict = np.zeros(0, np.float32), {}
+        self.tensor = np.zeros(0, np.float32)
+        self.dict: dict[str, np.ndarray] = {}
 
     def set_from(self, state: Any, player: int) -> None:
         """There is no tensor."""

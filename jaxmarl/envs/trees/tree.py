@@ -140,7 +140,12 @@ class TreeGame(Environment[TreeState, TreeParams]):
     @property
     def horizon(self) -> int | None:
         tables = self.tables
-        return max(tables.longest, 1) if self.padded or tables.shortest == tables.longest > 0 else None
+        return self._longest if self.padded or tables.shortest == tables.longest > 0 else None
+
+    @property
+    def _longest(self) -> int:
+        """Steps of the longest game; one that chance alone decides takes a step, too."""
+        return max(self.tables.longest, 1)
 
     @property
     def zero_sum(self) -> bool:
@@ -198,7 +203,7 @@ class TreeGame(Environment[TreeState, TreeParams]):
         paid = ended & ((mover != TERMINAL) | (state.t == 0))  # once, though play may wait at the end
         reward = jnp.where(paid, params.payoffs[:, node], 0.0).astype(jnp.float32)
         after = TreeState(node, state.t + 1)
-        return after, reward, after.t >= self.horizon if self.padded else ended, {}
+        return after, reward, after.t >= self._longest if self.padded else ended, {}
 
     def observe(self, state: TreeState, params: TreeParams) -> Array:
         moves = jnp.asarray(self.tables.player)[state.node] == jnp.arange(self.num_agents)

@@ -112,6 +112,20 @@ def test_masks_are_those_of_the_tree():
     assert env.horizon == 4
 
 
+def test_padded_games_last_as_long_as_the_longest_and_pay_once(kuhn):
+    env = replace(kuhn[0], padded=True)
+    params = env.default_params
+    assert (kuhn[0].horizon, env.horizon) == (None, 3)
+    state, paid = env.initial(jnp.array([0.9, 0.1]), params), []
+    for action in (1, 0, 1):  # bet, fold, and a step of waiting
+        masks = np.asarray(env.action_mask(state, params))
+        state, reward, ended, _ = env.transition(state, jnp.full(2, action), (), params)
+        paid.append((*reward.tolist(), bool(ended)))
+    assert paid == [(0, 0, False), (1, -1, False), (0, 0, True)]
+    assert masks.tolist() == [[True, False], [True, False]]
+    assert env.observe(state, params).sum() == 0
+
+
 def test_index_and_features_are_two_views(kuhn):
     env, params = kuhn
     view = replace(env, observation="index")
