@@ -81,3 +81,24 @@ def test_heads_are_chosen_by_the_space():
     assert raw.shape == (6,)
     with pytest.raises(ValueError, match="initial_std must be above"):
         action_head(Box(-1.0, 1.0), initial_std=0.0)
+
+
+def test_divergences():
+    """Of categories, and of normal draws, whatever squashes them; nothing from oneself."""
+    logits = np.array([[0.3, -1.0, 2.0], [0.0, 1.0, -0.5]], np.float32)
+    p, q = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    found = jax.vmap(CategoricalActions(3).divergence, (None, 0))(logits[0], logits)
+    np.testing.assert_allclose(found, [0.0, np.sum(p * np.log(p / q))], atol=1e-6)
+    head = GaussianActions((2,), -1.0, 2.0, spread="state", initial_std=1.0)
+    outputs = np.array([[0.2, -1.0, 0.5, -0.3], [-0.4, 0.1, 0.0, -1.2]], np.float32)
+    (mean, log_std), (others, log_others) = ((x[:2], x[2:]) for x in outputs.astype(float))
+    odds = np.exp(2 * (log_std - log_others))
+    wanted = np.sum(log_others - log_std + (odds + ((mean - others) / np.exp(log_others)) ** 2 - 1) / 2)
+    np.testing.assert_allclose(jax.vmap(head.divergence, (None, 0))(outputs[0], outputs), [0.0, wanted], atol=1e-5)
+
+
+def test_actions_as_inputs():
+    np.testing.assert_allclose(CategoricalActions(3).encode(jnp.array([2, 0])), [[0, 0, 1], [1, 0, 0]])
+    box = GaussianActions((1, 2), -1.0, 3.0)
+    np.testing.assert_allclose(box.encode(jnp.array([[[-1.0, 3.0]], [[1.0, 2.0]]])), [[-1, 1], [0, 0.5]])
+    np.testing.assert_allclose(GaussianActions((), 0.0, INF).encode(jnp.array([4.0])), [[4.0]])
