@@ -1,6 +1,7 @@
 """Two conventions: what a joint flow keeps of them, what independent agents do, and which one values choose."""
 
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -30,7 +31,7 @@ from jaxmarl.learners.team.targets import TeamStep
 QUICK = {"xla_backend_optimization_level": 0}  # compiling takes longer than running
 ENV = VectorEnv(LinearBertrand(), 1024)
 CONFIG = MACFlowConfig(
-    hidden=(32, 32), layer_norm=False, alpha=0.1, updates=600, anneal_steps=600, batch=128, learning_rate=1e-2
+    hidden=(32, 32), layer_norm=False, alpha=0.1, updates=400, anneal_steps=400, batch=128, learning_rate=1e-2
 )
 
 
@@ -44,21 +45,19 @@ class Played(NamedTuple):
 
 def learner_of(config: MACFlowConfig):
     """What an update finds in steps `[1, 1024]` of two agents that see nothing."""
-    learner, box = mac_flow(ENV, config), Box(0.0, 1.0)
+    learner, alone = mac_flow(ENV, config), member_student(ENV, config, 1)
     policies = flow_policy(ENV, config), learner.policy
 
-    @jax.jit
+    @partial(jax.jit, compiler_options=QUICK)
     def found(steps):
         key = jax.random.key(0)
         params = learner.params(learner.update(learner.init(key), steps)[0])
         noise, obs = jax.random.normal(key, (4000, 2, 1)), jnp.zeros((2, 2))
         joint = [jax.vmap(lambda x, p=p: p.act(params, (), obs, x)[0])(noise) for p in policies]
-        alone = member_student(ENV, config, 1)
         member = jax.vmap(lambda x: alone.act(params, (), obs[1], x)[0])(noise[:, 1])
-        return Played(*(to_unit(x, box).squeeze(-1) if x.ndim > 2 else 2 * x - 1 for x in (*joint, member)))
+        return Played(*(2 * x - 1 for x in (*joint, member)))
 
-    compiled = jax.jit(found, compiler_options=QUICK)
-    return lambda steps: jax.tree.map(np.asarray, compiled(steps))
+    return lambda steps: jax.tree.map(np.asarray, found(steps))
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +69,7 @@ def record(action: np.ndarray, reward: np.ndarray) -> TeamStep:
     """Steps `[1, 1024]` of a game of one step, from actions `[1024, 2]` in [-1, 1] and rewards of the team."""
     lanes = (1, 1024)
     obs, mask, ended = np.zeros((*lanes, 2, 2), np.float32), np.ones((*lanes, 2, 1), bool), np.ones(lanes, bool)
-    actions = from_unit(jnp.asarray(action, jnp.float32)[None, ..., None], Box(0.0, 1.0))
+    actions = np.clip((action[None] + 1) / 2, 0, 1).astype(np.float32)
     rewards = np.repeat(reward[None, :, None] / 2, 2, -1).astype(np.float32)
     return TeamStep(obs, actions, rewards, MaskedObs(obs, mask), ended, ended, mask, ended, ())
 

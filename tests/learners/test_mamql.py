@@ -3,6 +3,7 @@
 import itertools
 import math
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -21,12 +22,13 @@ from jaxmarl.learners.offline.mamql import _MAMQL
 from jaxmarl.learners.team.targets import TeamStep
 from jaxmarl.solvers.quantal_response import logit_residual
 
+QUICK = {"xla_backend_optimization_level": 0}  # compiling takes longer than running
 CONFIG = MAMQLConfig(
     hidden=(32,),
-    batch=256,
+    batch=128,
     updates=800,
     anneal_steps=800,
-    learning_rate=1e-2,
+    learning_rate=5e-3,
     discount=0.9,
     alpha=400.0,
     temperature=2.0,
@@ -110,7 +112,7 @@ def learn():
     obs = np.repeat(np.eye(4, dtype=np.float32)[:, None], 2, 1)
     profiles = np.stack(np.meshgrid(*[np.arange(3)] * 2, [0] * 4, indexing="ij")[:2], -1)
 
-    @jax.jit
+    @partial(jax.jit, compiler_options=QUICK)
     def found(steps: TeamStep) -> Recovered:
         key, mask = jax.random.key(0), steps.mask[0, :1]
         params = learner.params(learner.update(learner.init(key), steps)[0])
@@ -138,39 +140,46 @@ def distance(found: np.ndarray, truth: np.ndarray) -> float:
     return float(np.abs(found - truth).sum(-1).max() / 2)
 
 
+def random_game(num_players: int) -> MarkovGame:
+    """Four states with three actions each."""
+    draws, table = np.random.default_rng(3), (4, *[3] * num_players)
+    rows = draws.dirichlet(np.ones(4), size=table).astype(np.float32)
+    rewards = 2 * draws.normal(size=(num_players, *table)).astype(np.float32)
+    return MarkovGame(rewards, DenseKernel(jnp.asarray(rows)), discount=0.9)
+
+
 def test_one_expert_of_a_decision_process(learn):
-    draws = np.random.default_rng(3)
-    rows = draws.dirichlet(np.ones(4), size=(4, 3)).astype(np.float32)
-    rewards = 2 * draws.normal(size=(1, 4, 3)).astype(np.float32)
-    game = MarkovGame(rewards, DenseKernel(jnp.asarray(rows)), discount=0.9)
+    game = random_game(1)
     expert = experts(game, CONFIG.temperature)
     found = learn(demonstrations(game, expert.policies, 2048))
     assert distance(found.policies[:, 0], expert.policies[0]) < 0.02
-    assert correlation(found.rewards[:, 0], rewards[0], rows, 0.9) > 0.95
+    assert correlation(found.rewards[:, 0], expert.rewards[0], expert.kernels[0], 0.9) > 0.95
 
 
-def test_two_experts_at_a_logit_equilibrium_of_f2(learn):
-    game = cosine_chicken(0.9)
+@pytest.mark.parametrize("kind", ["f2", pytest.param("random", marks=pytest.mark.slow)])
+def test_two_experts_at_a_logit_equilibrium(learn, kind):
+    game = cosine_chicken(0.9) if kind == "f2" else random_game(2)
+    size, num = game.num_states, game.num_actions[0]
     expert = experts(game, CONFIG.temperature)
     residuals = jax.jit(lambda v, *x: jax.vmap(lambda g, *p: logit_residual(g, p, 0.5))(game.stage_game(v), *x))
     assert float(np.max(residuals(expert.values, *expert.policies))) < 1e-5
     found = learn(demonstrations(game, expert.policies, 2048))
     for i in range(2):
-        assert distance(found.policies[:2, i, :2], expert.policies[i]) < 0.02
-        rewards = found.rewards[:2, i, :2]
-        assert correlation(rewards, expert.rewards[i], expert.kernels[i], 0.9) > 0.98
+        assert distance(found.policies[:size, i, :num], expert.policies[i]) < 0.02
+        rewards = found.rewards[:size, i, :num]
+        assert correlation(rewards, expert.rewards[i], expert.kernels[i], 0.9) > 0.95
         # the joint critic: a reward for the own action, and what follows the joint one
-        following = np.einsum("sabt,t->abs", np.asarray(game.kernel.probabilities), found.values[:2, i])
-        for a, b in itertools.product(range(2), range(2)):
-            own = (a, b)[i]
-            np.testing.assert_allclose(found.joint[a, b, :2, i, own], rewards[:, own] + 0.9 * following[a, b], atol=0.2)
+        following = np.einsum("sabt,t->abs", np.asarray(game.kernel.probabilities), found.values[:size, i])
+        for profile in itertools.product(range(num), repeat=2):
+            joint = found.joint[(*profile, slice(size), i, profile[i])]
+            np.testing.assert_allclose(joint, rewards[:, profile[i]] + 0.9 * following[profile], atol=0.3)
         # its expectations, of which the critic of the own action is one
-        other, joint = found.policies[:, 1 - i, :2], found.joint[:2, :2, :, i]
+        other, joint = found.policies[:, 1 - i, :num], found.joint[:num, :num, :, i]
         joint = (joint if i else np.swapaxes(joint, 0, 1))[:, 0]  # own action of a profile is not read
         mean = np.einsum("sb,bsk->sk", other, joint)
-        np.testing.assert_allclose(found.expected[:, i], mean, rtol=1e-4)
-        deviation = np.abs(joint[0] - joint[1]) / 2
-        assert np.all(np.abs(found.sampled[:, i] - mean) < 4 * deviation / np.sqrt(4000) + 1e-5)
+        np.testing.assert_allclose(found.expected[:, i], mean, rtol=1e-4, atol=1e-4)
+        deviation = np.ptp(joint, axis=0) / 2
+        assert np.all(np.abs(found.sampled[:, i] - mean) < 4 * deviation / np.sqrt(4000) + 1e-4)
 
 
 def regularised(expert: np.ndarray, alpha: float) -> np.ndarray:
@@ -204,7 +213,8 @@ def test_the_penalty_moves_policies_and_without_it_demonstrations_are_cloned():
 
     optimum = regularised(expert, 0.5)
     tried = jnp.asarray(optimum, jnp.float32), jnp.asarray([0.3, -0.8])
-    at_best, plain, cloned = jax.jit(lambda x, y: (gradient(x, 0.5), gradient(y, math.inf), cloning(y)))(*tried)
+    gradients = jax.jit(lambda x, y: (gradient(x, 0.5), gradient(y, math.inf), cloning(y)), compiler_options=QUICK)
+    at_best, plain, cloned = gradients(*tried)
     np.testing.assert_allclose(at_best, 0, atol=1e-5)
     np.testing.assert_allclose(plain, cloned, atol=1e-6)
     assert distance(np.asarray(jax.nn.softmax(tried[0])), expert) > 0.1  # α = ½ does not recover a noisy expert

@@ -43,8 +43,9 @@ class MAMQLConfig(TeamConfig):
         exact: unless there are no more than so many, of which all are then weighed.
         anneal_steps: gradient steps in which the learning rate falls to 0 (0: it does not).
         updates: gradient steps of an update.
-        interact: whether an update first plays `collect` steps in every environment, which are then half of the
-            states at which values are pushed down; otherwise these are the demonstrations' only.
+        interact: whether an update first plays `collect` steps in every environment, which are then half of the steps
+            at which values are pushed down and rewards penalised (Al-Hafez et al. 2023, "LS-IQ"); otherwise these are
+            the demonstrations' only.
     """
 
     mixer: str = "none"
@@ -189,11 +190,13 @@ class _MAMQL:
         found = network.values(params["critic"], demos)
         marginal = chosen(found.marginal, demos.action)
         reward = marginal - found.next_value
-        fall = jnp.mean((found.value - found.next_value)[kept])
+        fall, size = (jnp.mean(x[kept]) for x in (found.value - found.next_value, reward**2))
         if played is not None:
             other = network.values(params["critic"], played)
+            wanted = chosen(other.marginal, played.action) - other.next_value
             fall = (fall + jnp.mean((other.value - other.next_value)[kept])) / 2
-        inverse = fall - jnp.mean((reward - reward**2 / (4 * config.alpha))[kept])
+            size = (size + jnp.mean((wanted**2)[kept])) / 2
+        inverse = fall - jnp.mean(reward[kept]) + size / (4 * config.alpha)
 
         recovered = chosen(network.run(params["reward"], demos)[1], demos.action)
         state = network.team.state_of(demos.obs)
