@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, PyTree
 from jaxmarl.core.chance import Uniform
 from jaxmarl.core.checks import require, require_int
 from jaxmarl.core.policy import MaskedObs, Policy, categorical
-from jaxmarl.core.rollout import Actor, BatchedEnv, RolloutState, actor_from_group_policy, start_rollout
+from jaxmarl.core.rollout import Actor, BatchedEnv, actor_from_group_policy, start_rollout
 from jaxmarl.learners.base import Metrics
 from jaxmarl.learners.offline.inverse_network import InverseNetwork, JointCritic
 from jaxmarl.learners.offline.learning import OfflineLearner, draw_sequences, play, repeat_steps
@@ -77,13 +77,13 @@ class MAMQLState:
     Attributes:
         params: of the critics and rewards (`InverseNetwork`).
         opt_state: of the optimiser.
-        rollout: environments, where the learner plays; otherwise `()`.
+        rollout: environments (`RolloutState`), where the learner plays; otherwise `()`.
         key: consumed by the next update.
     """
 
     params: PyTree
     opt_state: PyTree
-    rollout: RolloutState | tuple[()]
+    rollout: PyTree
     key: Array
 
 
