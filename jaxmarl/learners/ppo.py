@@ -1,5 +1,6 @@
 """Recurrent proximal policy optimisation (Schulman et al. 2017) with an opponent-identity head."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -40,7 +41,7 @@ def policy_gradient_learner(
     network: ActorCritic,
     head: ActionHead,
     policy: Policy,
-    kind: type[ClippedPolicyGradient] = ClippedPolicyGradient,
+    kind: Callable[..., ClippedPolicyGradient] = ClippedPolicyGradient,
 ) -> Learner:
     """The learner of a network, whatever its architecture; refuses sizes that do not divide."""
     check_num_steps(env, config.chunk_length)

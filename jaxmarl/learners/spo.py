@@ -8,7 +8,8 @@ then comes near the minimax winner, the mixture that nothing is preferred to mor
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -137,7 +138,8 @@ def spo(env: VectorEnv, preference: Preference, config: SPOConfig, env_params: P
 
     `config.group` episodes start alike; an episode's reward, at its end, is the mean of `preference(it, other)` over
     the others, so that the mean reward is 1/2 whatever is played and metrics are of the environment's own rewards.
-    Average the policies of many updates to come near the minimax winner.
+    What comes near the minimax winner is the average of the policies of many updates: play it by drawing one of them at
+    the start of each episode. Small steps (of the learning rate) and some entropy keep them from running away from it.
 
     Args:
         env: a `VectorEnv` of fixed horizon; actions are discrete or a box of floats.
@@ -151,13 +153,11 @@ def spo(env: VectorEnv, preference: Preference, config: SPOConfig, env_params: P
     env_params = env.default_params if env_params is None else env_params
     alike = AlikeStarts(env.env, env.num_envs, env.stacked_params, config.group)
     steps, horizon = config.chunk_length * config.chunks_per_update, alike.horizon
+    assert horizon is not None
     require(steps % horizon == 0, "chunks_per_update", config.chunks_per_update, f"whole episodes of {horizon} steps")
     head = action_head(alike.action_space(env_params), config.bounds, config.spread, config.initial_std)
-    architecture = RecurrentActorCritic if config.recurrent else FeedForwardActorCritic
+    architecture: Any = RecurrentActorCritic if config.recurrent else FeedForwardActorCritic
     network = architecture(head.num_outputs, alike.num_labels, config.hidden, head.free)
     policy = network_policy(network, head, "spo")
-
-    def kind(*parts) -> PreferenceGradient:
-        return PreferenceGradient(*parts, preference=preference)
-
+    kind = partial(PreferenceGradient, preference=preference)
     return policy_gradient_learner(alike, config, env_params, network, head, policy, kind)

@@ -295,16 +295,16 @@ def test_boxes_are_filled_by_draws():
     state, _ = quick(lambda key: learning.update(learning.init(key)))(jax.random.key(0))
     seen = MaskedObs(jax.random.normal(jax.random.key(1), (64, 2, 1)), jnp.ones((64, 2, 1), bool))
     found = learning.network.actions.mode(learning.network.outputs(state.params["actors"], seen))
-    np.testing.assert_allclose(found, 0.5, atol=0.15)
+    assert float(jnp.mean((found - 0.5) ** 2)) < 0.025  # at the start: 0.25
 
 
 @pytest.mark.slow
 def test_five_teams_forage_together(capsys):
     """Two foods on a field of 5 x 5, each of which takes both agents: all of it is worth 1/2 each."""
     env = VectorEnv(Foraging(2, 1, 5, coop=True, num_steps=20), 16)
-    config = HASACConfig(hidden=(64, 64), collect=4, rounds=250, gradient_steps=2, batch=128, capacity=50_000,
+    config = HASACConfig(hidden=(64, 64), collect=4, rounds=256, gradient_steps=2, batch=128, capacity=50_000,
                          warmup=2000, n_step=3, discount=0.95, learning_rate=1e-3, actor_learning_rate=5e-4,
-                         temperature=0.005, target_rate=0.01)  # fmt: skip
+                         temperature=0.02, entropy=0.2, target_rate=0.01)  # fmt: skip
     runs = over_seeds(hasac(env, config), 5)
     _, metrics = quick(lambda key: jax.lax.scan(lambda s, _: runs.update(s), runs.init(key), length=16))(
         jax.random.key(3)

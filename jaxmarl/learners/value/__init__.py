@@ -29,6 +29,9 @@ compares. `see` changes what the encoder reads of an observation, `prepare` a ba
 `ValueLearning` (`loop.py`) and replace `losses`, which is given `[batch, N, ...]` and both networks' parameters and
 returns losses `[batch, N]` (or `[batch, 1]`, of a team); the replay, the schedule and the target network stay.
 
+*Several optimisers, or parts that improve in turn*: replace `first_opt_state` and `_improve`, as
+`jaxmarl.learners.hasac` does.
+
 *Another way of collecting or targeting* (no replay): `ValueNetwork`, `exploring_actor`, `greedy_policy` and `steps_of`
 are what PQN takes from here.
 """

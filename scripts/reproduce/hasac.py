@@ -1,0 +1,187 @@
+"""How do heterogeneous-agent soft actor-critics learn beside HAPPO, on the climbing game and on foraging?
+
+    python scripts/reproduce/hasac.py [--seeds 5] [--games climbing foraging]
+    python scripts/reproduce/hasac.py --smoke
+
+Expected: in the climbing game HASAC of temperature 1 settles where soft responses in turn do, at a payoff of 6.700;
+HAPPO, without a temperature, at the safer of its two good equilibria, 7. In foraging, where both agents must load the
+one food together, the most is 1/2 each. Curves are returns of play in training, the mean over seeds and their range. A
+game and learner is a cell; cells that are in `--folder` are not run again. Numbers go to `hasac.json` and `.png` there.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmarl.core import VectorEnv
+from jaxmarl.core.files import replace_file
+from jaxmarl.envs.gridworlds import Foraging
+from jaxmarl.learners import HAPPOConfig, HASACConfig, Learner, happo, hasac, over_seeds
+from jaxmarl.testing.probes import Climbing
+
+LEARNERS = ("hasac", "happo")
+POINTS = 32  # of a curve
+GAMES: dict[str, dict[str, float]] = {
+    "climbing": {"best": 11.0, "soft responses, T = 1": 6.700},
+    "foraging": {"all food": 0.5},
+}
+TITLES = {"climbing": "Climbing game: payoff", "foraging": "Foraging, 5 x 5, one food for two: return, each"}
+STEPS = {"climbing": 16_384, "foraging": 262_144}  # of all instances together
+
+
+def make_learner(game: str, name: str) -> Learner:
+    """The learner of a cell; its updates divide a point of the curve."""
+    if game == "climbing":
+        if name == "happo":
+            common: dict[str, Any] = {"hidden": 16, "chunk_length": 1, "value_norm": False}
+            return happo(VectorEnv(Climbing(), 64), HAPPOConfig(**common, learning_rate=1e-2, entropy_weight=0.003))
+        tabular = HASACConfig(
+            hidden=(32,),
+            collect=1,
+            rounds=64,
+            batch=64,
+            capacity=4096,
+            warmup=1024,
+            learning_rate=0.01,
+            actor_learning_rate=0.003,
+            anneal_steps=2 * STEPS[game],
+            max_grad_norm=100.0,
+            target_rate=0.05,
+            temperature=0.1,
+            reward_scale=0.1,
+        )
+        return hasac(VectorEnv(Climbing(), 8), tabular)
+    env = VectorEnv(Foraging(2, 1, 5, coop=True, num_steps=20), 16)
+    if name == "happo":
+        return happo(env, HAPPOConfig(hidden=64, chunk_length=64, discount=0.95, learning_rate=1e-3))
+    return hasac(env, foraging_config())
+
+
+def foraging_config() -> HASACConfig:
+    """Temperatures keep entropies at a fifth of the most, so that no team gives up before it has found food."""
+    return HASACConfig(
+        hidden=(64, 64),
+        collect=4,
+        rounds=128,
+        gradient_steps=2,
+        batch=128,
+        capacity=50_000,
+        warmup=2000,
+        n_step=3,
+        discount=0.95,
+        learning_rate=1e-3,
+        actor_learning_rate=5e-4,
+        temperature=0.02,
+        entropy=0.2,
+        target_rate=0.01,
+    )
+
+
+def run_cell(game: str, name: str, args: argparse.Namespace) -> dict[str, Any]:
+    """Curves of all seeds: mean returns of the episodes that ended since the last point."""
+    learner = make_learner(game, name)
+    agents = 2
+    updates = max(STEPS[game] * agents // (POINTS * learner.steps_per_update), 1)
+    runs = over_seeds(learner, args.seeds)
+
+    def point(state):
+        state, metrics = jax.lax.scan(lambda s, _: runs.update(s), state, length=updates)
+        return state, jnp.nanmean(metrics["episode_return"], axis=0)
+
+    begin = time.perf_counter()
+    state, curves, advance = jax.jit(runs.init)(jax.random.key(args.seed)), [], jax.jit(point)
+    for i in range(2 if args.smoke else POINTS):
+        state, value = advance(state)
+        curves.append(np.asarray(value))
+        if i % 8 == 7:
+            print(f"{game} {name} {i + 1}/{POINTS}: {np.round(curves[-1], 3)}", flush=True)
+    steps = [(i + 1) * updates * learner.steps_per_update // agents for i in range(len(curves))]
+    found = np.stack(curves, 1)
+    row = {"game": game, "learner": name, "seconds": time.perf_counter() - begin, "steps": steps}
+    return {**row, "curves": np.round(found, 5).tolist(), "final": np.round(found[:, -1], 5).tolist()}
+
+
+def all_cells(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """What is in the folder for these settings, and what is missing there, run now."""
+    cells = []
+    for game in args.games:
+        for name in LEARNERS:
+            path = args.folder / "cells" / f"{game}-{name}-{args.seeds}-{args.seed}.json"
+            if path.exists():
+                cells.append(json.loads(path.read_text(encoding="utf-8")))
+                continue
+            cells.append(run_cell(game, name, args))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(path, json.dumps(cells[-1]).encode())
+    return cells
+
+
+def print_table(cells: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    columns = ("game", "learner", "steps, all instances", "mean of seeds", "std", "least", "most", "seconds")
+    table = Table(*columns, title="Returns of play in the last part of training")
+    for cell in cells:
+        final = np.array(cell["final"])
+        spread = final.std(ddof=1) if len(final) > 1 else 0.0
+        numbers = [f"{x:.3f}" for x in (final.mean(), spread, final.min(), final.max())]
+        table.add_row(cell["game"], cell["learner"], f"{cell['steps'][-1]:,}", *numbers, f"{cell['seconds']:.0f}")
+    Console(width=120).print(table)
+
+
+def draw_figure(cells: list[dict[str, Any]], path: Path) -> Path:
+    """A panel for each game: means of seeds, their range, and what is known."""
+    from jaxmarl.viz.style import ACCENT, BODY, FAINT, INK, LOSS, new_figure, panel_title, quiet_axes, write_figure
+
+    colours = dict(zip(LEARNERS, (ACCENT, LOSS), strict=True))
+    games = list(dict.fromkeys(cell["game"] for cell in cells))
+    figure = new_figure(5.5 * len(games), 3.6)
+    for axes, game in zip(np.atleast_1d(figure.subplots(1, len(games))), games, strict=True):
+        quiet_axes(axes, grid="y")
+        for cell in (cell for cell in cells if cell["game"] == game):
+            curves, colour, steps = np.array(cell["curves"]), colours[cell["learner"]], np.array(cell["steps"]) / 1000
+            axes.fill_between(steps, curves.min(0), curves.max(0), color=colour, alpha=0.12, linewidth=0)
+            axes.plot(steps, curves.mean(0), color=colour, linewidth=2, label=cell["learner"].upper())
+        for label, height in GAMES[game].items():
+            axes.axhline(height, color=FAINT, linewidth=0.8, linestyle="--")
+            axes.annotate(label, (0.01, height), xycoords=("axes fraction", "data"), fontsize=BODY - 2, color=FAINT,
+                          xytext=(0, 2), textcoords="offset points")  # fmt: skip
+        axes.set_xlabel("steps of all instances, thousands", fontsize=BODY, color=INK)
+        axes.legend(fontsize=BODY - 1, frameon=False, loc="lower right")
+        panel_title(axes, TITLES[game])
+    return write_figure(figure, path)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--games", nargs="+", default=list(GAMES), choices=list(GAMES))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=2024)
+    parser.add_argument("--folder", type=Path, default=Path("runs/hasac"))
+    parser.add_argument("--smoke", action="store_true", help="a few updates: that it runs, not what it finds")
+    args = parser.parse_args()
+    if args.smoke:
+        args.games, args.seeds, args.folder = ["climbing"], 2, args.folder / "smoke"
+    return args
+
+
+def main() -> None:
+    """Runs what is missing, prints and writes everything."""
+    args = arguments()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    cells = all_cells(args)
+    print_table(cells)
+    record = {"settings": {"seeds": args.seeds, "seed": args.seed}, "cells": cells}
+    written = replace_file(args.folder / "hasac.json", (json.dumps(record, indent=1) + "\n").encode())
+    print(f"wrote {written} and {draw_figure(cells, args.folder / 'hasac.png')}")
+
+
+if __name__ == "__main__":
+    main()
