@@ -1,6 +1,6 @@
 """Two cooperators are imitated from a few recorded episodes: behaviour cloning and inverse Q-learning (MAMQL).
 
-    python scripts/reproduce/inverse_learning.py [--seeds 5] [--updates 6] [--folder runs/inverse_learning]
+    python scripts/reproduce/inverse_learning.py [--seeds 5] [--updates 4] [--folder runs/inverse_learning]
     python scripts/reproduce/inverse_learning.py --smoke
 
 The experts cooperate in the Coin Game: each goes to coins of its own, along shortest paths, and leaves the other's.
@@ -115,7 +115,7 @@ def draw_figure(rows: list[dict[str, Any]], expert: float, path: Path) -> Path:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--updates", type=int, default=6, help="of 250 gradient steps each")
+    parser.add_argument("--updates", type=int, default=4, help="of 250 gradient steps each")
     parser.add_argument("--episodes", type=int, nargs="+", default=[1, 4, 16, 64], help=f"recorded, at most {ROWS}")
     parser.add_argument("--seed", type=int, default=2025)
     parser.add_argument("--folder", type=Path, default=Path("runs/inverse_learning"))
@@ -133,28 +133,27 @@ def main() -> None:
     env = VectorEnv(GAME, ROWS)
     expert = cooperators()
     keys = jax.random.split(jax.random.key(args.seed), args.seeds + 1)
-    record = jax.jit(jax.vmap(lambda key: collect(env, expert, (), key, GAME.num_steps)))
-    recorded = record(keys[1:])
+    recorded = jax.jit(jax.vmap(lambda key: collect(env, expert, (), key, GAME.num_steps)))(keys[1:])
     best = float(jax.jit(jax.vmap(partial(team_return, env, expert, ())))(jax.random.split(keys[0], 50)).mean())
     actor = actor_from_group_policy(mamql(env, BASE).policy, ROWS)  # all learners play by their marginal critics
     games = lambda critic, key: team_return(env, actor, {"critic": critic}, key)  # noqa: E731
     score = jax.jit(jax.vmap(jax.vmap(games, (0, None)), (0, None)))
-    rows, curves = [], {}
+    settings = {name: getattr(args, name) for name in ("seeds", "updates", "episodes", "seed")}
+    rows: list[dict[str, Any]] = []
+    record: dict[str, Any] = {"settings": settings, "experts": best, "rows": rows, "returns": {}}
     for name in LEARNERS:
         returns = imitate(name, args, env, recorded, score)
-        curves[name] = returns.tolist()
         for i, size in enumerate(args.episodes):
             last = returns[:, i, -1]
             error = float(last.std(ddof=1) / len(last) ** 0.5) if len(last) > 1 else 0.0
             rows.append({"learner": name, "episodes": size, "mean": float(last.mean()), "error": error})
+        record["returns"][name] = returns.tolist()
+        content = json.dumps({**record, "seconds": time.perf_counter() - start}, indent=1) + "\n"
+        args.folder.mkdir(parents=True, exist_ok=True)
+        written = replace_file(args.folder / "inverse_learning.json", content.encode())
     print_table(rows, best)
-    settings = {name: getattr(args, name) for name in ("seeds", "updates", "episodes", "seed")}
-    numbers = {"settings": settings, "seconds": time.perf_counter() - start, "experts": best, "rows": rows}
-    args.folder.mkdir(parents=True, exist_ok=True)
-    content = json.dumps({**numbers, "returns": curves}, indent=1) + "\n"
-    written = replace_file(args.folder / "inverse_learning.json", content.encode())
     figure = draw_figure(rows, best, args.folder / "inverse_learning.png")
-    print(f"{numbers['seconds']:.0f} s; wrote {written} and {figure}")
+    print(f"{time.perf_counter() - start:.0f} s; wrote {written} and {figure}")
 
 
 if __name__ == "__main__":

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 
 from jaxmarl.core import VectorEnv
-from jaxmarl.core.policy import MaskedObs
+from jaxmarl.core.chance import Uniform
+from jaxmarl.core.policy import MaskedObs, Policy, categorical
+from jaxmarl.core.rollout import actor_from_group_policy
 from jaxmarl.envs.markov.tabular import TabularGame
 from jaxmarl.games.markov import MarkovGame
 from jaxmarl.games.markov_kernels import DenseKernel
 from jaxmarl.games.markov_zoo import cosine_chicken
-from jaxmarl.learners.offline import MAMQLConfig, inverse_network, mamql
+from jaxmarl.learners.offline import MAMQLConfig, collect, inverse_network, mamql
 from jaxmarl.learners.offline.mamql import _MAMQL
 from jaxmarl.learners.team.targets import TeamStep
 from jaxmarl.solvers.quantal_response import logit_residual
@@ -224,15 +226,41 @@ def mamql_of(env, config):
     return _MAMQL(env, config, env.default_params, inverse_network(env, config))
 
 
-@pytest.mark.parametrize("settings", [{"recurrent": True, "sequence": 4, "burn_in": 2}, {"interact": True}])
-def test_memory_and_play_keep_the_state(settings):
-    learner = mamql(VectorEnv(TabularGame(4, (3, 3)), 16), replace(CONFIG, **settings))
+def test_memory_and_play_keep_the_state():
+    config = replace(CONFIG, recurrent=True, sequence=4, burn_in=2, interact=True)
+    learner = mamql(VectorEnv(TabularGame(4, (3, 3)), 16), config)
     steps = demonstrations(cosine_chicken(0.9), [np.full((2, 2), 0.5)] * 2, 8)
     state = jax.eval_shape(learner.init, jax.random.key(0))
     after, metrics = jax.eval_shape(learner.update, state, steps)
     shapes = lambda tree: jax.tree.map(lambda x: (x.shape, x.dtype), tree)  # noqa: E731
     assert shapes(after) == shapes(state)
     assert {x.shape for x in metrics.values()} == {()}
+
+
+@pytest.mark.slow
+def test_with_play_experts_are_found_too():
+    game = random_game(2)
+    expert = experts(game, CONFIG.temperature)
+    env = VectorEnv(TabularGame(4, (3, 3)), 64)
+    chances = jnp.log(jnp.asarray(np.stack(expert.policies, 1), jnp.float32))  # [S, N, A]
+
+    def act(params, memory, seen, unit):
+        return categorical(jnp.einsum("ns,sna->na", seen.obs, chances), unit), memory
+
+    policy = Policy(lambda chance: (), act, act_chance=Uniform((2,)), masked=True)
+    actor = actor_from_group_policy(policy, 64)
+    steps = jax.jit(lambda key: collect(env, actor, (), key, 100, game))(jax.random.key(1))
+    config = replace(CONFIG, interact=True, collect=20, updates=200, anneal_steps=2000, alpha=20.0)
+    learner = mamql(env, config, game)
+    state, update = jax.jit(learner.init)(jax.random.key(0)), jax.jit(learner.update)
+    for _ in range(10):
+        state, _ = update(state, steps)
+    obs = np.repeat(np.eye(4, dtype=np.float32)[:, None], 2, 1)
+    network = inverse_network(env, config, game)
+    logits = network.team.step(learner.params(state)["critic"], (), obs, jnp.zeros(4, bool))[1] / config.temperature
+    found = np.asarray(jax.nn.softmax(logits))
+    for i in range(2):
+        assert distance(found[:, i], expert.policies[i]) < 0.06
 
 
 @pytest.mark.parametrize(
