@@ -151,9 +151,12 @@ def draw_figure(cells: list[dict[str, Any]], path: Path) -> Path:
             axes.plot(steps, curves.mean(0), color=colour, linewidth=2, label=cell["learner"].upper())
         for label, height in GAMES[game].items():
             axes.axhline(height, color=FAINT, linewidth=0.8, linestyle="--")
-            axes.annotate(label, (0.01, height), xycoords=("axes fraction", "data"), fontsize=BODY - 2, color=FAINT,
-                          xytext=(0, 2), textcoords="offset points")  # fmt: skip
+            above = height == max(GAMES[game].values())  # where no curve goes
+            axes.annotate(label, (0.99, height), xycoords=("axes fraction", "data"), fontsize=BODY - 2, color=FAINT,
+                          xytext=(0, 2 if above else -3), textcoords="offset points", ha="right",
+                          va="bottom" if above else "top")  # fmt: skip
         axes.set_xlabel("steps of all instances, thousands", fontsize=BODY, color=INK)
+        axes.set_ylim(bottom=0)
         axes.legend(fontsize=BODY - 1, frameon=False, loc="lower right")
         panel_title(axes, TITLES[game])
     return write_figure(figure, path)
