@@ -36,7 +36,7 @@ class MAMQLConfig(TeamConfig):
     Attributes:
         temperature: τ of the policies `softmax(Q̄ / τ)`, in units of reward.
         alpha: of the χ² penalty `r² / (4 α)` on recovered rewards; infinity: none. Policies differ from the experts'
-            by about `r / (2 α)` of their probabilities.
+            by about `r / (2 α)` of their probabilities; with `interact`, values well above the temperature are needed.
         consistency: weight of the squared distance of a marginal critic to the joint critic's expectation over the
             others' current policies.
         samples: joint actions drawn for that expectation,
