@@ -59,8 +59,7 @@ class MMDConfig(SelfPlayConfig):
             uniform policy.
     """
 
-    epochs: int = 4
-    temperature: float = 0.2
+    temperature: float = 0.3
     step_size: float = 1.0
     magnet_rate: float = 0.01
 

@@ -1,4 +1,4 @@
-"""Which learners come to an equilibrium of Kuhn poker in self-play, and which circle around it?
+"""Which learners come to an equilibrium of Kuhn poker in self-play, and which do not?
 
     python scripts/reproduce/kuhn_learners.py [--seeds 5] [--scale 1.0] [--learners mmd nfsp] [--folder runs/kuhn]
     python scripts/reproduce/kuhn_learners.py --smoke
@@ -46,14 +46,14 @@ def make_learner(name: str, updates: int) -> tuple[KuhnPoker, Learner]:
     if name == "nfsp":
         settings: dict[str, Any] = {"collect": 8, "rounds": 20, "gradient_steps": 2, "epsilon_steps": 2_000_000}
         return env, nfsp(VectorEnv(env, 64), NFSPConfig(learning_rate=2e-3, average_rate=2e-3, **settings))
-    batch = VectorEnv(env, 128)
+    batch = VectorEnv(env, 256)
     shared: dict[str, Any] = {"chunk_length": 3, "hidden": 32, "learning_rate": 3e-3, "anneal_updates": updates}
     if name == "mmd":
-        return env, mmd(batch, MMDConfig(temperature=0.2, magnet_rate=0.01, epochs=2, max_grad_norm=1.0, **shared))
+        return env, mmd(batch, MMDConfig(temperature=0.3, magnet_rate=0.01, max_grad_norm=1.0, **shared))
     if name == "rnad":
         return env, rnad(batch, RNaDConfig(temperature=0.2, period=100, max_grad_norm=10.0, **shared))
     whole: dict[str, Any] = {"recurrent": False, "death_masking": True, "discount": 1.0, "trace": 1.0}
-    return env, ppo(batch, PPOConfig(epochs=2, minibatches=1, **whole, **shared))
+    return env, ppo(batch, PPOConfig(epochs=1, minibatches=1, **whole, **shared))
 
 
 def curves(name: str, args: argparse.Namespace) -> dict[str, Any]:
@@ -148,7 +148,7 @@ def draw_figure(rows: list[dict[str, Any]], path: Path) -> Path:
     axes.set_xlabel("steps of play", fontsize=BODY, color=INK)
     axes.set_ylabel("NashConv", fontsize=BODY, color=INK)
     axes.legend(fontsize=BODY, frameon=False, loc="lower left")
-    panel_title(axes, "Kuhn poker: distance from equilibrium in self-play")
+    panel_title(axes, "Kuhn poker in self-play: all but PPO come near an equilibrium")
     return write_figure(figure, path)
 
 

@@ -60,7 +60,8 @@ def test_a_reservoir_fills_in_order_and_says_when_it_is_empty():
     reservoir = Reservoir(8, 4)
     empty = reservoir.init(jnp.zeros((), jnp.int32))
     assert not bool(reservoir.sample(empty, jax.random.key(0))[1])
-    some = reservoir.add(empty, jnp.array([7, 8, 9]), jnp.array([True, False, True]), jnp.full(3, 0.9))
+    entries, counts = jnp.array([7, 8, 9]), jnp.array([True, False, True])
+    some = jax.jit(reservoir.add)(empty, entries, counts, jnp.full(3, 0.9))
     assert some.entries.tolist() == [7, 9, 0, 0, 0, 0, 0, 0]
     batch, there = reservoir.sample(some, jax.random.key(0))
     assert bool(there)
@@ -78,7 +79,8 @@ def test_turns_are_merged_up_to_the_next_own_one_or_the_end():
         now, after = [[True, False], [False, True], [True, False]], [[False, True], [True, False], [False, True]]
         reward = jnp.array([[[1.0, 10.0], [2.0, 20.0], [4.0, 40.0]]])
         ends = jnp.array([terminated]), jnp.array([done])
-        return merge_turns(Step(seen(now), jnp.zeros((1, 3, 2), jnp.int32), reward, seen(after), *ends), 0.5)
+        steps = Step(seen(now), jnp.zeros((1, 3, 2), jnp.int32), reward, seen(after), *ends)
+        return jax.jit(merge_turns, static_argnums=1)(steps, 0.5)
 
     going, counts = merged([False] * 3, [False] * 3)
     assert counts.tolist() == [[True, False]]

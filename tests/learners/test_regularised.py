@@ -25,7 +25,11 @@ from jaxmarl.learners.rnad import NashDynamics, finetuned
 
 MATRIX = np.array([[0.0, -1.0, 3.0], [1.0, 0.0, -1.0], [-3.0, 1.0, 0.0]])
 EQUILIBRIUM = np.array([0.2, 0.6, 0.2])
-QUANTAL = {1.0: (0.3860221, 0.4402821, 0.1736958), 0.5: (0.3239065, 0.5242437, 0.1518498)}
+QUANTAL = {
+    1.0: (0.3860221, 0.4402821, 0.1736958),
+    0.5: (0.3239065, 0.5242437, 0.1518498),
+    0.1: (0.2238875, 0.5956838, 0.1804287),
+}
 
 
 def one_shot(payoffs=MATRIX):
@@ -136,6 +140,14 @@ def test_logits_are_not_pushed_out_of_the_window(parts):
     np.testing.assert_array_equal(near, np.where(outwards, 0, free))
 
 
+@pytest.mark.parametrize(("alpha", "gap"), [(1.0, 0.424653), (0.5, 0.344113), (0.1, 0.086918)])
+def test_quantal_response_equilibria_of_the_matrix_game(alpha, gap):
+    quantal = np.array(QUANTAL[alpha])
+    choice = np.exp(MATRIX @ quantal / alpha)
+    np.testing.assert_allclose(choice / choice.sum(), quantal, atol=2e-6)
+    assert 2 * (MATRIX @ quantal).max() == pytest.approx(gap, abs=2e-6)
+
+
 def test_turns_without_others_are_ordinary_advantages():
     rng = np.random.default_rng(0)
     reward, value = rng.normal(size=(2, 7, 3)).astype(np.float32)
@@ -217,7 +229,7 @@ def test_last_iterates_on_kuhn_poker_are_near_equilibrium_and_those_of_ppo_are_n
     env = KuhnPoker(padded=True)
     batch, shared = VectorEnv(env, 128), {"chunk_length": 3, "hidden": 32, "learning_rate": 3e-3}
     learners = {
-        "mmd": mmd(batch, MMDConfig(epochs=2, anneal_updates=1000, max_grad_norm=1.0, **shared)),
+        "mmd": mmd(batch, MMDConfig(temperature=0.2, epochs=2, anneal_updates=1000, max_grad_norm=1.0, **shared)),
         "rnad": rnad(batch, RNaDConfig(anneal_updates=1000, max_grad_norm=10.0, **shared)),
         "ppo": ppo(
             batch,

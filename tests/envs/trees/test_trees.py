@@ -14,7 +14,6 @@ from jaxmarl.core.rollout import actor_from_policy
 from jaxmarl.envs.trees import (
     Goofspiel,
     KuhnPoker,
-    LeducPoker,
     behaviour_strategies,
     info_state_masks,
     kuhn_equilibrium,
@@ -36,11 +35,12 @@ def play(env, params, history):
     """Follows a history of actions, chance excepted (its draws are given first), and returns what each step says."""
     draws, *actions = history
     state, seen = env.initial(jnp.asarray(draws), params), []
+    step = jax.jit(env.transition)
     for action in actions:
         mover = int(env.tables.player[state.node])
         seen.append((mover, np.asarray(env.observe(state, params)), np.asarray(env.action_mask(state, params))))
         both = jnp.full(env.num_agents, 0, jnp.int32).at[mover].set(action)
-        state, reward, ended, _ = env.transition(state, both, (), params)
+        state, reward, ended, _ = step(state, both, (), params)
     return state, seen, np.asarray(reward), bool(ended)
 
 
@@ -85,21 +85,22 @@ def test_returns_of_the_equilibrium_are_the_value(kuhn):
     assert abs(returns[:, 0].mean() - known["value"]) < 4 * error
 
 
-@pytest.mark.parametrize("alpha", [0.0, 0.2, 1 / 3])
-def test_all_of_kuhn_s_equilibria_are_equilibria(kuhn, alpha):
-    game, strategies = kuhn[0].game, kuhn_equilibrium(alpha)
-    assert float(extensive_nash_conv(game, strategies)) == pytest.approx(0, abs=1e-6)
-    assert float(game.expected_payoffs(strategies)[0]) == pytest.approx(-1 / 18, abs=1e-6)
+def test_all_of_kuhn_s_equilibria_are_equilibria(kuhn):
+    game = kuhn[0].game
+    judged = jax.jit(lambda strategies: (extensive_nash_conv(game, strategies), game.expected_payoffs(strategies)[0]))
+    for alpha in (0.0, 0.2, 1 / 3):
+        gap, value = judged(kuhn_equilibrium(alpha))
+        assert float(gap) == pytest.approx(0, abs=1e-6)
+        assert float(value) == pytest.approx(-1 / 18, abs=1e-6)
+    assert float(judged(game.uniform_policies())[0]) > 0.5
 
 
-@pytest.mark.parametrize(
-    "env", [KuhnPoker(), KuhnPoker(3), Goofspiel(), LeducPoker()], ids=["kuhn", "3", "goof", "leduc"]
-)
+@pytest.mark.parametrize("env", [KuhnPoker(3), Goofspiel()], ids=["kuhn", "goofspiel"])
 def test_strategies_through_a_policy_and_back(env):
     rng = np.random.default_rng(0)
     tables = [rng.exponential(size=mask.shape) * np.asarray(mask) for mask in env.game.masks]
     given = tuple(jnp.asarray(table / table.sum(1, keepdims=True), jnp.float32) for table in tables)
-    found = behaviour_strategies(env, strategy_policy(), strategy_table(given))
+    found = jax.jit(lambda table: behaviour_strategies(env, strategy_policy(), table))(strategy_table(given))
     for ours, theirs, mask in zip(found, given, env.game.masks, strict=True):
         assert ours.shape == mask.shape
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
