@@ -6,6 +6,7 @@ opponent that help one worth more to it. Without that term (`shaping_weight=0`) 
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -160,8 +161,6 @@ class _LOQA:
                 critic_key, self.critic.initial_memory(), jnp.zeros((1, size + self.config.clock))
             ),
         }
-        if self.config.recurrent:
-            params = {name: _remembering(p, self.config.memory_span) for name, p in params.items()}
         replay = jax.tree.map(lambda x: jnp.broadcast_to(x, (self.config.replay, *x.shape)), params)
         opt_state = self.optimiser.init(params)
         return LOQAState(params, params["critic"], replay, opt_state, jnp.zeros((), jnp.int32), key)
@@ -170,13 +169,14 @@ class _LOQA:
         config = self.config
         key, pick_key, play_key = jax.random.split(state.key, 3)
         age = jnp.maximum(state.count - config.warm_up, 0)  # nobody meets the untrained critics of before
-        entries = jnp.clip(1 + (age - 1) // config.replay_every, 1, config.replay)
-        picks = jax.random.randint(pick_key, (config.num_opponents,), 0, entries)
+        picks = self._picked(age, pick_key)
         opponents = jax.tree.map(lambda x: x[picks], state.replay)
         episodes = self._play(state.params["actor"], opponents["actor"], play_key)
         opponent_q = self._opponent_values(opponents["critic"], episodes)
         weight = jnp.where(age >= config.naive_updates, config.shaping_weight, 0.0)
-        grads, metrics = jax.grad(self._loss, has_aux=True)(state.params, state.target, episodes, opponent_q, weight)
+        softness = jnp.maximum(1 - state.count / config.anneal_updates, 0.0) if config.anneal_updates else 1.0
+        loss = partial(self._loss, weight=weight, softness=softness)
+        grads, metrics = jax.grad(loss, has_aux=True)(state.params, state.target, episodes, opponent_q)
         updates, opt_state = self.optimiser.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         target = optax.incremental_update(params["critic"], state.target, 1 - config.target_decay)
@@ -186,6 +186,15 @@ class _LOQA:
             lambda old, new: old.at[place].set(jnp.where(keep, new, old[place])), state.replay, state.params
         )
         return LOQAState(params, target, replay, opt_state, state.count + 1, key), metrics
+
+    def _picked(self, age: Int32[Array, ""], key: Array) -> Int32[Array, " opponents"]:
+        """Rows of the replay that play this update; the first `naive_opponents` of them from the naive updates."""
+        config = self.config
+        entries = jnp.clip(1 + (age - 1) // config.replay_every, 1, config.replay)
+        naive = jnp.minimum(entries, 1 + config.naive_updates // config.replay_every)
+        from_naive = jnp.arange(config.num_opponents) < config.naive_opponents
+        low = jnp.where(from_naive, jnp.minimum(1, naive - 1), 0)  # the entry before the first lesson is left out
+        return jax.random.randint(key, (config.num_opponents,), low, jnp.where(from_naive, naive, entries))
 
     def _play(self, params: PyTree, opponents: PyTree, key: Array) -> Episodes:
         """Whole episodes; each opponent plays an equal share of them."""
@@ -240,7 +249,7 @@ class _LOQA:
         time = jnp.arange(len(obs), dtype=obs.dtype)[:, None, None] / self.num_steps
         return jnp.concatenate([obs, jnp.broadcast_to(time, (*obs.shape[:-1], 1))], axis=-1)
 
-    def _loss(self, params: PyTree, target: PyTree, episodes: Episodes, opponent_q: Array, weight: Float[Array, ""]):
+    def _loss(self, params: PyTree, target: PyTree, episodes: Episodes, opponent_q: Array, weight, softness):
         config, gamma = self.config, self.config.discount
         obs, timed = episodes.obs[:, :, 0], self._timed(episodes.obs[:, :, 0])
         logits, q = self.actor.whole(params["actor"], obs), self.critic.whole(params["critic"], timed)
@@ -251,8 +260,9 @@ class _LOQA:
         own, other = episodes.reward[..., 0], episodes.reward[..., 1]
         value = jax.lax.stop_gradient(jnp.sum(policy * q, axis=-1))
         advantage = discounted_sums(own + gamma * value[1:] - value[:-1], gamma * config.advantage_trace)
-        # a constant error of the critic would be an incentive to lower, or raise, everything the opponent gets
-        advantage = advantage - jnp.mean(advantage)
+        # a constant error of the critic would be an incentive to lower, or raise, everything an opponent gets
+        grouped = advantage.reshape(len(advantage), config.num_opponents, -1)
+        advantage = (grouped - jnp.mean(grouped, axis=(0, 2), keepdims=True)).reshape(advantage.shape)
 
         expected = jnp.sum(jax.nn.softmax(episodes.opponent_logits) * opponent_q, axis=-1)
         worth = differentiable_action_values(
@@ -264,7 +274,9 @@ class _LOQA:
 
         aim = own + gamma * self._next_values(self.critic.whole(target, timed), policy, taken)
         critic_loss = jnp.mean(optax.huber_loss(jnp.sum(taken * q[:-1], axis=-1), aim))
-        loss = policy_loss + weight * shaping_loss - config.entropy_weight * entropy + critic_loss
+        centred = logits[:-1] - jnp.mean(logits[:-1], axis=-1, keepdims=True)
+        sureness = config.logit_weight * jnp.mean(jnp.sum(centred**2, axis=-1)) - config.entropy_weight * entropy
+        loss = policy_loss + weight * shaping_loss + softness * sureness + critic_loss
         metrics = {
             "reward": jnp.mean(own),
             "opponent_reward": jnp.mean(other),
@@ -278,13 +290,3 @@ class _LOQA:
         """Value after each step by the target critic, of the action taken next; time limits do not end the game."""
         last = jnp.sum(policy[-1:] * q[-1:], axis=-1)
         return jnp.concatenate([jnp.sum(taken[1:] * q[1:-1], axis=-1), last])
-
-
-def _remembering(params: PyTree, span: int) -> PyTree:
-    """Parameters of a network whose memory's units first keep what they hold for 2 to `span` steps."""
-    core = params["params"]["core"]
-    bias = core["input"]["bias"]
-    size = len(bias) // 3
-    keep = jnp.log(jnp.geomspace(2.0, span, size, dtype=bias.dtype) - 1.0)  # logits of 1 - 1 / steps
-    core = {**core, "input": {**core["input"], "bias": bias.at[size : 2 * size].set(keep)}}
-    return {"params": {**params["params"], "core": core}}

@@ -1,6 +1,6 @@
 """Does shaping the opponent lead to reciprocity? LOQA, LOLA and naive learners in two social dilemmas.
 
-    python scripts/reproduce/loqa.py [--seeds 3] [--ipd-updates 1200] [--coin-updates 600] [--folder runs/loqa]
+    python scripts/reproduce/loqa.py [--seeds 3] [--ipd-updates 1200] [--coin-updates 800] [--folder runs/loqa]
     python scripts/reproduce/loqa.py --smoke
 
 In the iterated prisoner's dilemma (payoffs -1, -3, 0, -2; γ = 0.96) policies are five probabilities: they are printed,
@@ -76,7 +76,7 @@ def ipd_rows(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 def coin_rows(args: argparse.Namespace) -> list[dict[str, Any]]:
     """A row for each seed and moment: rewards a step of the learner and of each opponent it meets."""
-    env, rows = CoinGame(num_steps=50, egocentric=True), []
+    env, rows = CoinGame(num_steps=50, egocentric=True, show_balance=True), []
     learner = loqa(env, coin_config(**args.coin_changes))
     scripted = [Player(coin_policy(env, kind)) for kind in OPPONENTS[1:]]
     every = min(50, args.coin_updates)
@@ -175,8 +175,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--ipd-updates", type=int, default=1200)
     parser.add_argument("--lola-updates", type=int, default=200, help="of LOLA and of naive gradients")
     parser.add_argument("--coin-seeds", type=int, default=3)
-    parser.add_argument("--coin-updates", type=int, default=600, help="a multiple of 50")
-    parser.add_argument("--coin-report", type=int, default=150, help="updates between evaluations, a multiple of 50")
+    parser.add_argument("--coin-updates", type=int, default=800, help="a multiple of 50")
+    parser.add_argument("--coin-report", type=int, default=100, help="updates between evaluations, a multiple of 50")
     parser.add_argument("--matches", type=int, default=600, help="of an evaluation, against each opponent")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=Path("runs/loqa"))

@@ -88,12 +88,32 @@ def test_errors_while_learning(episode, rate):
     np.testing.assert_allclose(jnp.exp(learner._erring(episode[0])), (1 - rate) * policy + rate / 3, rtol=1e-5)
 
 
-def test_memories_start_with_spread_time_scales():
-    learner = loqa(CoinGame(num_steps=3), LOQAConfig(num_envs=4, actor_layers=(8,), critic_layers=(8,), memory_span=50))
-    for network in learner.init(jax.random.key(0)).params.values():
-        bias = np.asarray(network["params"]["core"]["input"]["bias"]).reshape(3, 8)
-        np.testing.assert_allclose(1 / (1 - 1 / (1 + np.exp(-bias[1]))), np.geomspace(2, 50, 8), rtol=1e-4)
-        assert not bias[[0, 2]].any()
+def test_opponents_from_the_naive_updates():
+    settings = {"num_envs": 4, "naive_updates": 40, "replay": 300, "replay_every": 20, "num_opponents": 4}
+    learner = _LOQA(CoinGame(), LOQAConfig(naive_opponents=2, **settings), None, None, None)
+    keys = jax.random.split(jax.random.key(0), 400)
+    rows = {age: np.asarray(jax.vmap(learner._picked, (None, 0))(jnp.int32(age), keys)) for age in (0, 1, 21, 41, 401)}
+    assert not rows[0].any()
+    assert not rows[1].any()
+    assert set(rows[21][:, 0]) == {1}
+    assert set(rows[21][:, 2]) == {0, 1}
+    for age, entries in ((41, 3), (401, 21)):
+        assert set(rows[age][:, :2].ravel()) == {1, 2}
+        assert set(rows[age][:, 2:].ravel()) == set(range(entries))
+
+
+def test_logits_are_kept_small_until_that_is_annealed():
+    settings = {"num_envs": 4, "actor_layers": (8,), "critic_layers": (8,), "entropy_weight": 0.0}
+
+    def after_one(**changes):
+        learner = loqa(CoinGame(num_steps=3), LOQAConfig(**settings, **changes))
+        start = jax.jit(learner.init)(jax.random.key(0))
+        first = jax.jit(learner.update)(start.replace(count=jnp.int32(5)))[0]
+        return np.concatenate([x.ravel() for x in jax.tree.leaves(first.params["actor"])])
+
+    free, held = after_one(), after_one(logit_weight=10.0)
+    assert np.abs(held - free).max() > 1e-4
+    np.testing.assert_allclose(after_one(logit_weight=10.0, anneal_updates=5), free, atol=1e-6)
 
 
 def test_naive_updates_leave_shaping_out():
@@ -165,28 +185,29 @@ def test_loqa_learns_to_reciprocate():
 
 @pytest.mark.slow
 def test_loqa_cooperates_in_the_coin_game_and_retaliates():
-    """Defectors earn 0 with themselves, cooperators lose 0.260 a step to defectors, who avoid coins earn 0."""
-    env = CoinGame(num_steps=50, egocentric=True)
+    """Cooperators earn 0.334 a step with themselves and lose 0.260 to defectors; defectors earn 0 with themselves."""
+    env = CoinGame(num_steps=50, egocentric=True, show_balance=True)
     learner = loqa(env, coin_config())
 
     @jax.jit
     def run(state):
-        return jax.lax.scan(lambda s, _: (learner.update(s)[0], None), state, length=150)[0]
+        return jax.lax.scan(lambda s, _: (learner.update(s)[0], None), state, length=800)[0]
 
-    state = jax.jit(learner.init)(jax.random.key(7))
-    for _ in range(4):
-        state = run(state)
-    player = Player(learner.policy, learner.params(state))
-    others = [player, *(Player(coin_policy(env, kind)) for kind in ("cooperate", "defect"))]
-    itself, cooperator, defector = versus(env, player, others, jax.random.key(0), 600).mean(1) / 50
-    assert itself >= 0.15
-    assert cooperator >= 0.3
-    assert defector >= -0.18
+    for seed in range(3):
+        state = run(jax.jit(learner.init)(jax.random.key(10 + seed)))
+        player = Player(learner.policy, learner.params(state))
+        others = [player, *(Player(coin_policy(env, kind)) for kind in ("cooperate", "defect"))]
+        itself, cooperator, defector = versus(env, player, others, jax.random.key(seed), 2000).mean(1) / 50
+        assert itself >= 0.28, (seed, itself)
+        assert cooperator >= 0.30, (seed, cooperator)
+        assert defector >= -0.02, (seed, defector)
 
 
 def test_refusals_of_loqa():
     with pytest.raises(ValueError, match="num_opponents"):
         LOQAConfig(num_envs=10, num_opponents=3)
+    with pytest.raises(ValueError, match="naive_opponents"):
+        LOQAConfig(num_envs=10, naive_opponents=2)
     with pytest.raises(ValueError, match="exploration"):
         LOQAConfig(exploration=1.0)
     with pytest.raises(ValueError, match="actor_layers"):

@@ -60,3 +60,20 @@ def test_a_small_deep_sea_is_crossed(name):
 def test_a_pole_is_balanced_for_a_while():
     settings = {"n_step": 3, "target_every": 50, "learning_rate": 5e-4, "capacity": 50_000, "epsilon_steps": 10_000}
     assert greedy_return(GymnaxEnvironment("CartPole-v1"), MeanHead(), 500, 50_000, **settings) >= 150
+
+
+@pytest.mark.parametrize("size", [8, 10])
+def test_deep_sea_pays_a_player_without_aim_little(size):
+    """All 2^N sequences of actions, from one start: the mean return of uniform play is 2^-N - 0.005."""
+    env = GymnaxEnvironment("DeepSea-bsuite", (("size", size),))
+    params, sequences = env.default_params, 2**size
+    _, start = env.reset(jax.random.key(0), params)
+    actions = (jnp.arange(sequences) >> jnp.arange(size)[:, None]) & 1
+
+    def step(state, action):
+        _, state, reward, *_ = jax.vmap(env.step, (None, 0, 0, None))(jax.random.key(1), state, action[:, None], params)
+        return state, reward[:, 0]
+
+    states = jax.tree.map(lambda x: jnp.broadcast_to(x, (sequences, *x.shape)), start)
+    rewards = jax.jit(lambda s: jax.lax.scan(step, s, actions)[1])(states)
+    assert float(jnp.mean(jnp.sum(rewards, 0))) == pytest.approx(2**-size - 0.005, abs=1e-7)

@@ -20,6 +20,8 @@ MOVES = {
     "alternating": ((0, -1), (0, 1), (-1, 0), (1, 0)),
     "two_coins": ((0, 1), (0, -1), (1, 0), (-1, 0), (0, 0)),
 }
+LEADS = (-2, -1, 0, 1, 2)
+"""That `show_balance` tells apart; the outer ones stand for what is beyond."""
 
 
 @struct.dataclass
@@ -42,11 +44,14 @@ class CoinGameState:
         t: steps played.
         players: cell of each player.
         coins: cell of each player's coin, -1 where there is none.
+        balance: of the round: the other's coins that the first player has taken less those that the second has; None
+            where it is not shown.
     """
 
     t: Int32[Array, ""]
     players: Int32[Array, " 2"]
     coins: Int32[Array, " 2"]
+    balance: Int32[Array, ""] | None = None
 
 
 @register("coin_game")
@@ -75,6 +80,8 @@ class CoinGame(Environment[CoinGameState, CoinGameParams]):
         flat: observations are `[4 n²]` (cell by cell, channels last) in place of `[n, n, 4]`.
         egocentric: the torus is shifted so that one's own place is the middle.
         zero_last: the last step of each round pays nothing, as in JaxMARL.
+        show_balance: flat observations end with five marks: who is ahead in taking the other's coins, one's own lead
+            being -2 or less, -1, 0, 1, 2 or more. Reciprocity then needs no memory, and can be paid back and forgiven.
     """
 
     version: str = "alternating"
@@ -84,6 +91,7 @@ class CoinGame(Environment[CoinGameState, CoinGameParams]):
     flat: bool = True
     egocentric: bool = False
     zero_last: bool = False
+    show_balance: bool = False
 
     num_agents = 2
     symmetric = True
@@ -94,8 +102,9 @@ class CoinGame(Environment[CoinGameState, CoinGameParams]):
         require_int("size", self.size, 2, 16)
         require_int("num_steps", self.num_steps, 1)
         require_int("num_rounds", self.num_rounds, 1)
-        for name in ("flat", "egocentric", "zero_last"):
+        for name in ("flat", "egocentric", "zero_last", "show_balance"):
             require(isinstance(getattr(self, name), bool), name, getattr(self, name), "True or False")
+        require(self.flat or not self.show_balance, "show_balance", self.show_balance, "False unless flat")
 
     @property
     def agent_names(self) -> tuple[str, ...]:
@@ -123,7 +132,8 @@ class CoinGame(Environment[CoinGameState, CoinGameParams]):
         return Discrete(len(MOVES[self.version]))
 
     def observation_space(self, params: CoinGameParams) -> Box:
-        return Box(0.0, 1.0, (4 * self.num_cells,) if self.flat else (self.size, self.size, 4))
+        length = 4 * self.num_cells + (len(LEADS) if self.show_balance else 0)
+        return Box(0.0, 1.0, (length,) if self.flat else (self.size, self.size, 4))
 
     @property
     def coin_chance(self) -> ChanceSpec:
@@ -155,7 +165,9 @@ class CoinGame(Environment[CoinGameState, CoinGameParams]):
         reward = reward + jnp.where(other[::-1], payoff[:, 2], 0.0)
 
         t = state.t + 1
-        state = CoinGameState(t, players, self._renewed(state.coins, own | other[::-1], players, coin))
+        coins = self._renewed(state.coins, own | other[::-1], players, coin)
+        balance = None if state.balance is None else state.balance + other[0] - other[1]
+        state = CoinGameState(t, players, coins, balance)
         ended = t % self.num_steps == 0
         if self.zero_last:
             reward = jnp.where(ended, 0.0, reward)
@@ -165,6 +177,7 @@ class CoinGame(Environment[CoinGameState, CoinGameParams]):
                 t,
                 jnp.where(ended, fresh.players, state.players),
                 jnp.where(ended, fresh.coins, state.coins),
+                None if balance is None else jnp.where(ended, 0, balance),
             )
         return state, reward, jnp.zeros((), bool), {"own": own, "other": other, "round_ended": ended}
 
@@ -177,7 +190,13 @@ class CoinGame(Environment[CoinGameState, CoinGameParams]):
         if self.egocentric:
             marks = self._shifted(marks, players[:, None])
         planes = (marks[:, None, :] == jnp.arange(self.num_cells)[:, None]).astype(jnp.float32)
-        return planes.reshape(2, -1) if self.flat else planes.reshape(2, self.size, self.size, 4)
+        if not self.flat:
+            return planes.reshape(2, self.size, self.size, 4)
+        flat = planes.reshape(2, -1)
+        if state.balance is None:
+            return flat
+        lead = jnp.clip(jnp.stack([state.balance, -state.balance]), LEADS[0], LEADS[-1])
+        return jnp.concatenate([flat, (lead[:, None] == jnp.asarray(LEADS)).astype(jnp.float32)], axis=1)
 
     def benchmarks(self, params: CoinGameParams) -> dict[str, Any]:
         """`cooperate`, `defect`: shortest-path policies (`coin_policies`)."""
@@ -204,10 +223,11 @@ class CoinGame(Environment[CoinGameState, CoinGameParams]):
         return jnp.asarray(move_table(self.version, self.size).reshape(-1))[cells * len(MOVES[self.version]) + action]
 
     def _place(self, t: Int32[Array, ""], players, coin, first) -> CoinGameState:
+        balance = jnp.zeros((), jnp.int32) if self.show_balance else None
         if self.version == "two_coins":
-            return CoinGameState(t, players, coin)
+            return CoinGameState(t, players, coin, balance)
         owned = jnp.stack([first[0] >= first[1], first[1] > first[0]])
-        return CoinGameState(t, players, jnp.where(owned, self._free_cell(players, coin), -1))
+        return CoinGameState(t, players, jnp.where(owned, self._free_cell(players, coin), -1), balance)
 
     def _renewed(self, coins, taken: Bool[Array, " 2"], players, coin) -> Int32[Array, " 2"]:
         """Coins after those `taken` came up anew."""

@@ -27,7 +27,7 @@ def coin_policy(env: CoinGame, kind: str) -> Policy:
     moves, apart = move_table(env.version, env.size), torus_distances(env.size)
 
     def act(params, memory, obs, chance):
-        planes = obs.reshape(env.num_cells, 4)
+        planes = obs.reshape(-1)[: 4 * env.num_cells].reshape(env.num_cells, 4)
         cells = jnp.argmax(planes, axis=0)
         present = jnp.max(planes, axis=0) > 0
         reached = jnp.asarray(moves)[cells[0]]

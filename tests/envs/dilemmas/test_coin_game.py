@@ -56,6 +56,30 @@ def test_new_coins_are_uniform_over_free_cells(size):
         assert counts.sum() == counts[free].sum()
 
 
+def test_balance_is_shown():
+    env, plain = CoinGame(show_balance=True, num_steps=2, num_rounds=2), CoinGame(num_steps=2, num_rounds=2)
+    state = place([0, 2], [-1, 1]).replace(balance=jnp.int32(0))
+    chance = (jnp.asarray([4, 5], jnp.int32), jnp.int32(3), jnp.asarray([0.2, 0.6]))
+
+    def shown(state):
+        obs, params = env.observe(state, env.default_params), env.default_params
+        np.testing.assert_array_equal(obs[:, :36], plain.observe(state.replace(balance=None), params))
+        return obs[:, 36:].tolist()
+
+    even = [0, 0, 1, 0, 0]
+    assert shown(state) == [even, even]
+    state, *_ = play(env, state, [1, 2], chance)  # the first takes the other's coin
+    assert int(state.balance) == 1
+    assert shown(state) == [[0, 0, 0, 1, 0], [0, 1, 0, 0, 0]]
+    assert shown(state.replace(balance=jnp.int32(-7))) == [[1, 0, 0, 0, 0], [0, 0, 0, 0, 1]]
+    state, *_ = play(env, state, [0, 0], chance)
+    assert shown(state) == [even, even]  # of the new round
+    check_env(env)
+    check_policy(coin_policy(env, "defect"), env.observe(state, env.default_params)[0], action_space=Discrete(4))
+    with pytest.raises(ValueError, match="show_balance"):
+        CoinGame(flat=False, show_balance=True)
+
+
 def test_rules_of_two_coins():
     env = CoinGame("two_coins", zero_last=True, num_steps=2, num_rounds=2)
     fresh = jnp.array([7, 8]), jnp.array([5, 6]), ()
