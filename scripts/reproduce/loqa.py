@@ -164,7 +164,7 @@ def draw_figure(ipd: list[dict[str, Any]], coin: list[dict[str, Any]], path: Pat
         axes[1].axhline(0.334, color=FAINT, linewidth=0.8, linestyle="--", label="two cooperators")
         axes[1].axhline(0.0, color=FAINT, linewidth=0.8)
         axes[1].set_xlabel("updates", fontsize=BODY, color=INK)
-        axes[1].legend(fontsize=BODY, frameon=False, loc="lower right")
+        axes[1].legend(fontsize=BODY, frameon=False, loc="upper right")
         panel_title(axes[1], "Coin Game: reward a step")
     return write_figure(figure, path)
 
