@@ -6,6 +6,10 @@ from jaxmarl.interop.gambit import read_nfg, write_nfg
 from jaxmarl.interop.gymnax import GymnaxEnvironment
 from jaxmarl.interop.open_spiel import normal_form_from_open_spiel, normal_form_to_open_spiel
 from jaxmarl.interop.open_spiel_markov import markov_game_to_open_spiel
+from jaxmarl.interop.open_spiel_policies import (
+    behaviour_strategies_from_open_spiel,
+    behaviour_strategies_to_open_spiel,
+)
 from jaxmarl.interop.open_spiel_trees import extensive_game_from_open_spiel, extensive_game_to_open_spiel
 from jaxmarl.interop.payoff_files import load_game, save_game
 
@@ -13,6 +17,8 @@ __all__ = [
     "AgentDictEnv",
     "AgentDictEnvironment",
     "GymnaxEnvironment",
+    "behaviour_strategies_from_open_spiel",
+    "behaviour_strategies_to_open_spiel",
     "extensive_game_from_open_spiel",
     "extensive_game_to_open_spiel",
     "import_public",
