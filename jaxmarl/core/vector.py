@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int32, PyTree
 
 from jaxmarl.core.chance import Chance, ChanceSpec, draw, repeat
 from jaxmarl.core.checks import require, require_int
-from jaxmarl.core.environment import AnyEnvironment
+from jaxmarl.core.environment import AnyEnvironment, Environment
 from jaxmarl.core.wrappers import AutoReset, where_done
 
 
@@ -64,6 +64,11 @@ class VectorEnv:
     def horizon(self) -> int | None:
         """Steps after which all instances end, or None."""
         return self.env.horizon
+
+    @property
+    def truncates(self) -> bool:
+        """Whether a time limit may end episodes: not where the environment knows of none."""
+        return type(self.env).truncated is not Environment.truncated
 
     @property
     def num_labels(self) -> int:
