@@ -41,6 +41,8 @@ from jaxmarl.learners.value.soft_box import aimed_entropy
 class HASACConfig(ValueConfig):
     """Settings of `hasac`, on top of those of `ValueConfig`; `double` and `epsilon_*` are not read.
 
+    With `n_step` above 1 entropy counts only from the n-th step on, and what was played between is taken as it was.
+
     Attributes:
         temperature: T, weight of an agent's entropy, in units of scaled reward; where it moves, at the start.
         entropy: what entropy is aimed at, by a temperature of each agent that moves: a share of that of the uniform
@@ -189,7 +191,7 @@ def hasac(
 ) -> Learner:
     """HASAC: the policy is that of the whole group, as `happo`'s; actors have no memory.
 
-    Metrics: `entropy` and `temperature`, means over agents; `loss` is that of the critics.
+    Metrics: `entropy` and `temperature`, means over agents; `loss` is of critics and moving temperatures.
 
     Args:
         env: a batch of environments; actions are discrete or a box of floats.
@@ -207,7 +209,7 @@ def hasac(
 def hasac_learning(
     env: BatchedEnv, config: HASACConfig, env_params: PyTree = None, state_of: StateOf | None = None
 ) -> "HASACLearning":
-    """The algorithm of `hasac`."""
+    """The algorithm of `hasac`; arguments and errors as there."""
     env_params = env.default_params if env_params is None else env_params
     space, shape = env.action_space(env_params), env.observation_space(env_params).shape
     if config.entropy is not None and isinstance(space, Discrete):

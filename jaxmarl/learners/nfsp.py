@@ -109,7 +109,12 @@ class Played(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """What a best response did: an entry of the reservoir."""
+    """What a best response did: an entry of the reservoir.
+
+    Attributes:
+        seen: observation and legal actions.
+        action: int32, one of them.
+    """
 
     seen: MaskedObs
     action: Array
@@ -231,7 +236,7 @@ def nfsp(env: BatchedEnv, config: NFSPConfig, env_params: PyTree = None) -> Lear
 
     Args:
         env: a batch of environments with discrete actions, in which all agents learn.
-        config: settings.
+        config: settings; turns that come again later than `n_step` steps are not learned from.
         env_params: of the environments (default: `env.default_params`).
 
     Raises:

@@ -206,7 +206,18 @@ def mmd(env: BatchedEnv, config: MMDConfig, env_params: PyTree = None) -> Learne
 def self_play_learner(
     env: BatchedEnv, config: SelfPlayConfig, env_params: PyTree, kind: type[RegularisedPolicyGradient], name: str
 ) -> Learner:
-    """The learner of a kind of regularised policy gradient; refuses what it is not for."""
+    """The learner of a kind of regularised policy gradient.
+
+    Args:
+        env: as for `mmd`.
+        config: settings of the kind.
+        env_params: of the environments; None for `env.default_params`.
+        kind: the algorithm.
+        name: of the policy.
+
+    Raises:
+        ValueError: actions that are not discrete, or a `chunk_length` that is not a fixed horizon.
+    """
     env_params = env.default_params if env_params is None else env_params
     head = action_head(env.action_space(env_params))
     require(isinstance(head, CategoricalActions), "action_space", env.action_space(env_params), "Discrete")

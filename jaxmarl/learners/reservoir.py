@@ -67,7 +67,7 @@ class Reservoir:
         return ReservoirState(kept, state.seen + jnp.sum(counts, dtype=jnp.int32))
 
     def sample(self, state: ReservoirState, key: Array) -> tuple[PyTree, Bool[Array, ""]]:
-        """A batch drawn with replacement, and whether there was anything to draw."""
+        """Leaves `[batch, ...]`, drawn with replacement, and whether there was anything to draw; zeros if not."""
         filled = jnp.minimum(state.seen, self.capacity)
         index = jax.random.randint(key, (self.batch,), 0, jnp.maximum(filled, 1))
         return jax.tree.map(lambda x: x[index], state.entries), filled > 0

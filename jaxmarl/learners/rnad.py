@@ -136,12 +136,16 @@ def finetuned(
         probabilities: distributions.
         threshold: smaller ones are dropped, the largest excepted.
         levels: n of the multiples of 1 / n.
+
+    Raises:
+        ValueError: `levels` below 1.
     """
     require_int("levels", levels, 1)
     kept = (probabilities >= threshold) | (probabilities == jnp.max(probabilities, axis=-1, keepdims=True))
     left = jnp.where(kept, probabilities, 0.0)
     left = left / jnp.sum(left, axis=-1, keepdims=True)
     order = jnp.argsort(-left, axis=-1)
+    # less a margin, so that multiples that rounding put a little too high stay what they are
     rounded = jnp.ceil(jnp.take_along_axis(left, order, axis=-1) * levels - 1e-4) / levels
     filled = jnp.minimum(jnp.cumsum(rounded, axis=-1), 1.0)
     shares = jnp.diff(filled, axis=-1, prepend=0.0)

@@ -17,7 +17,7 @@ def behaviour_strategies(env: TreeGame, policy: Policy, params: PyTree) -> tuple
     """What a policy that all players share does in every information state of a tree, exactly.
 
     With it a network is judged without sampling: `extensive_nash_conv(env.game, behaviour_strategies(...))`. Pure in
-    `params`, so it jits and vmaps.
+    `params`, so it jits and vmaps. Illegal actions count as the first legal one, as in play.
 
     Args:
         env: the environment of the tree.
@@ -40,7 +40,9 @@ def behaviour_strategies(env: TreeGame, policy: Policy, params: PyTree) -> tuple
     obs = index if env.observation == "index" else env.features(index)
     seen = MaskedObs(obs, jnp.asarray(masks)) if policy.masked else obs
     rows = jax.vmap(lambda one: probabilities(params, memory, one))(seen)
-    rows = jnp.where(masks, rows, 0.0)
+    first_legal = np.arange(masks.shape[1]) == masks.argmax(-1)[:, None]
+    illegal = jnp.sum(jnp.where(masks, 0.0, rows), axis=-1, keepdims=True)
+    rows = jnp.where(masks, rows, 0.0) + jnp.where(first_legal, illegal, 0.0)
     rows = rows / jnp.sum(rows, axis=-1, keepdims=True)
     stops = np.cumsum(env.tables.num_info_states)[:-1]
     widths = env.tables.num_actions
@@ -63,10 +65,10 @@ def strategy_table(strategies: Sequence[Array]) -> Float[Array, "S A"]:
 
 
 def strategy_policy(table: Array | None = None, name: str = "strategies") -> Policy:
-    """Plays behaviour strategies, in any seat, by the one-hot observations of `TreeGame`.
+    """Plays behaviour strategies, in any seat, by the one-hot observations of `TreeGame` (`observation="features"`).
 
     Args:
-        table: from `strategy_table`; None: it is the policy's params.
+        table: `[S, A]`, from `strategy_table`; None: it is the policy's params.
         name: of the policy.
     """
 

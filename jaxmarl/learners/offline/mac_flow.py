@@ -209,7 +209,10 @@ def team_flow(
 def flow_policy(
     env: BatchedEnv, config: MACFlowConfig, env_params: PyTree = None, *, state_of: StateOf | None = None
 ) -> Policy:
-    """What the data's team does, all agents together: joint actions by the flow; params are those of `mac_flow`."""
+    """What the data's team does, all agents together: joint actions by the flow; params are those of `mac_flow`.
+
+    Arguments and errors as of `mac_flow`.
+    """
     box, network = team_flow(env, config, env_params, state_of)
 
     def act(params, memory, obs, noise):
@@ -222,6 +225,13 @@ def member_student(
     env: BatchedEnv, config: MACFlowConfig, agent: int, env_params: PyTree = None, name: str | None = None
 ) -> Policy:
     """The policy of one agent alone, unbatched, for cross-play; its params are those of `mac_flow`.
+
+    Args:
+        env: as for `mac_flow`.
+        config: settings with which the params were learned.
+        agent: which.
+        env_params: of the environments (default: `env.default_params`).
+        name: of the policy (default: `member_` and the agent's number).
 
     Raises:
         ValueError: no such agent.

@@ -184,19 +184,26 @@ class _MAMQL:
     def loss(
         self, params: PyTree, demos: TeamStep, played: TeamStep | None, key: Array
     ) -> tuple[Float[Array, ""], Metrics]:
-        """The inverse objective and the regressions on it, of sequences, time first."""
+        """The inverse objective and the regressions on it.
+
+        Args:
+            params: of `InverseNetwork`.
+            demos: sequences of the experts' steps, leaves `[L, batch, ...]`.
+            played: the same of the learner's own, or None.
+            key: of the joint actions that stand for the others' policies.
+        """
         config, network = self.config, self.network
         kept = slice(config.burn_in, None)
         found = network.values(params["critic"], demos)
         marginal = chosen(found.marginal, demos.action)
         reward = marginal - found.next_value
-        fall, size = (jnp.mean(x[kept]) for x in (found.value - found.next_value, reward**2))
+        fall, square = (jnp.mean(x[kept]) for x in (found.value - found.next_value, reward**2))
         if played is not None:
-            other = network.values(params["critic"], played)
-            wanted = chosen(other.marginal, played.action) - other.next_value
-            fall = (fall + jnp.mean((other.value - other.next_value)[kept])) / 2
-            size = (size + jnp.mean((wanted**2)[kept])) / 2
-        inverse = fall - jnp.mean(reward[kept]) + size / (4 * config.alpha)
+            own = network.values(params["critic"], played)
+            own_reward = chosen(own.marginal, played.action) - own.next_value
+            fall = (fall + jnp.mean((own.value - own.next_value)[kept])) / 2
+            square = (square + jnp.mean((own_reward**2)[kept])) / 2
+        inverse = fall - jnp.mean(reward[kept]) + square / (4 * config.alpha)
 
         recovered = chosen(network.run(params["reward"], demos)[1], demos.action)
         state = network.team.state_of(demos.obs)

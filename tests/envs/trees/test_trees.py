@@ -9,7 +9,7 @@ import pytest
 
 import jaxmarl
 from jaxmarl.core import VectorEnv, rollout, start_rollout
-from jaxmarl.core.policy import uniform_policy
+from jaxmarl.core.policy import Policy, uniform_policy
 from jaxmarl.core.rollout import actor_from_policy
 from jaxmarl.envs.trees import (
     Goofspiel,
@@ -180,3 +180,6 @@ def test_chance_ends_a_game_and_illegal_actions_count_as_the_first_legal_one():
     for action, draw, paid, ended in [(2, 0.2, 2.0, True), (0, 0.2, 1.0, True), (2, 0.25, 0.0, False)]:
         _, reward, over, _ = env.transition(start, jnp.array([action]), jnp.array([draw]), params)
         assert (float(reward[0]), bool(over)) == (paid, ended)
+    blind = Policy(lambda _: (), lambda *_: None, probabilities=lambda *_: jnp.array([0.5, 0.3, 0.2]))
+    (found,) = behaviour_strategies(env, blind, ())  # not told what is legal
+    np.testing.assert_allclose(found, [[0, 0.8, 0.2], [1, 0, 0], [1, 0, 0]], atol=1e-6)
