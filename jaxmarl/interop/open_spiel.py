@@ -1,5 +1,6 @@
 """Normal-form games from and to OpenSpiel (`pip install open-spiel`)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -48,3 +49,30 @@ def normal_form_to_open_spiel(game: NormalFormGame, name: str = "jaxmarl") -> An
     if game.num_players == 2:
         return pyspiel.create_matrix_game(name, name, *names, *(matrix.tolist() for matrix in payoffs))
     return pyspiel.create_tensor_game(name, name, names, [tensor.ravel().tolist() for tensor in payoffs])
+
+
+def registered_game(about: Any, facts: Any, state_class: type, observer: Callable[[], Any]) -> type:
+    """A game written in Python, registered with OpenSpiel.
+
+    Args:
+        about: its `pyspiel.GameType`.
+        facts: its `pyspiel.GameInfo`.
+        state_class: of its states, made from the game alone.
+        observer: makes what describes states.
+    """
+    import pyspiel
+
+    class Game(pyspiel.Game):
+        """What states and observers are made from."""
+
+        def __init__(self, params: Any = None):
+            super().__init__(about, facts, params or {})
+
+        def new_initial_state(self) -> Any:
+            return state_class(self)
+
+        def make_py_observer(self, iig_obs_type: Any = None, params: Any = None) -> Any:
+            return observer()
+
+    pyspiel.register_game(about, Game)
+    return Game

@@ -8,6 +8,7 @@ import numpy as np
 from jaxmarl.core.checks import require, require_int
 from jaxmarl.games.markov import MarkovGame
 from jaxmarl.games.markov_kernels import SuccessorKernel
+from jaxmarl.interop.open_spiel import registered_game
 
 _NAMES = itertools.count()  # OpenSpiel keeps one game a name
 
@@ -112,22 +113,7 @@ def _game_class(pyspiel: Any, tables: _Tables) -> Any:
         utility_sum=0.0 if constant else None,
         max_game_length=longest,
     )
-    state_class = _state_class(pyspiel, tables)
-
-    class Game(pyspiel.Game):
-        """What states and observers are made from."""
-
-        def __init__(self, params: Any = None):
-            super().__init__(about, facts, params or {})
-
-        def new_initial_state(self) -> Any:
-            return state_class(self)
-
-        def make_py_observer(self, iig_obs_type: Any = None, params: Any = None) -> Any:
-            return _Observer(len(tables.initial), longest)
-
-    pyspiel.register_game(about, Game)
-    return Game
+    return registered_game(about, facts, _state_class(pyspiel, tables), lambda: _Observer(len(tables.initial), longest))
 
 
 def _state_class(pyspiel: Any, tables: _Tables) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 from jaxmarl.core.checks import require
 from jaxmarl.games.extensive import CHANCE, TERMINAL, ExtensiveGame
 from jaxmarl.games.extensive_rules import MAX_NODES, Chance, Decision, End, Turn, game_from_rules
+from jaxmarl.interop.open_spiel import registered_game
 
 _NAMES = itertools.count()  # OpenSpiel keeps one game a name
 
@@ -121,22 +122,7 @@ def _game_class(pyspiel: Any, tree: _Tree, game: ExtensiveGame) -> Any:
         utility_sum=0.0 if zero_sum else None,
         max_game_length=sum(game.num_moves),
     )
-    state_class = _state_class(pyspiel, tree)
-
-    class Game(pyspiel.Game):
-        """What states and observers are made from."""
-
-        def __init__(self, params: Any = None):
-            super().__init__(about, facts, params or {})
-
-        def new_initial_state(self) -> Any:
-            return state_class(self)
-
-        def make_py_observer(self, iig_obs_type: Any = None, params: Any = None) -> Any:
-            return _Observer(tree)
-
-    pyspiel.register_game(about, Game)
-    return Game
+    return registered_game(about, facts, _state_class(pyspiel, tree), lambda: _Observer(tree))
 
 
 def _state_class(pyspiel: Any, tree: _Tree) -> Any:
