@@ -13,7 +13,14 @@ from jaxmarl.core.chance import Normal
 from jaxmarl.core.spaces import Box
 from jaxmarl.distributional import mean_variance
 from jaxmarl.learners.actions import GaussianActions
-from jaxmarl.learners.value import EntropicHead, QuantileHead, Transition, ValueConfig, box_soft_actor_critic
+from jaxmarl.learners.value import (
+    EntropicHead,
+    GaussianHead,
+    QuantileHead,
+    Transition,
+    ValueConfig,
+    box_soft_actor_critic,
+)
 from jaxmarl.learners.value.functionals import risk_neutral
 from jaxmarl.learners.value.soft_box import BoxSoftLearning, BoxSoftNetwork, box_policy
 from jaxmarl.testing.probes import BoxMarket, RandomStop
@@ -35,7 +42,10 @@ class Stake(Probe):
         return state, action[:, 0] * (1 + chance), jnp.ones((), bool), {}
 
 
-def trained(env, **options):
+QUANTILES = QuantileHead(32, kappa=0.1)
+
+
+def trained(env, head=QUANTILES, **options):
     config = ValueConfig(
         hidden=(32,),
         collect=env.horizon,
@@ -49,7 +59,6 @@ def trained(env, **options):
         target_every=1,
         target_rate=0.02,
     )
-    head = QuantileHead(32, kappa=0.1)
     learner = box_soft_actor_critic(VectorEnv(env, 16), config, head=head, entropy=-2.0, **options)
     state, _ = jax.jit(lambda key: learner.update(learner.init(key)))(jax.random.key(0))
     space = env.action_space(env.default_params)
@@ -123,6 +132,18 @@ def test_the_best_stake_depends_on_what_variance_costs():
         network, params = trained(Stake(), behaviour=functional)
         stake = box_policy(network, greedy=True).act(params, (), jnp.ones(1), None)[0]
         assert float(stake[0]) == pytest.approx(best, abs=0.15), functional
+
+
+@pytest.mark.slow
+def test_normal_laws_serve_as_well():
+    """As published (DSAC-T): critics say N(1, 1) times the stake, and the mean less half the variance is best at 1."""
+    head = GaussianHead()
+    network, params = trained(Stake(), head, behaviour=partial(mean_variance, aversion=0.5))
+    stake = box_policy(network, greedy=True).act(params, (), jnp.ones(1), None)[0]
+    assert float(stake[0]) == pytest.approx(1.0, abs=0.15)
+    for critic in network.apply(params, jnp.ones(1), jnp.ones(1), method="critics"):
+        assert float(critic[0]) == pytest.approx(1.0, abs=0.15)
+        assert float(jnp.exp(critic[1])) == pytest.approx(1.0, abs=0.2)
 
 
 @pytest.mark.slow
