@@ -71,6 +71,11 @@ class VectorEnv:
         return type(self.env).truncated is not Environment.truncated
 
     @property
+    def masks_actions(self) -> bool:
+        """Whether actions may be illegal: not where the environment has no mask of its own."""
+        return type(self.env).action_mask is not Environment.action_mask
+
+    @property
     def num_labels(self) -> int:
         """Number of kinds of instance that `labels` tells apart."""
         return 1

@@ -68,12 +68,13 @@ class CategoricalActions:
 
     Attributes:
         num_outputs: number of actions.
+        masked: whether some may be illegal; networks then read masks.
     """
 
     num_outputs: int
+    masked: bool = True
 
     free = ()
-    masked = True
     chance = Uniform()
 
     def sample(self, outputs: Float[Array, "*batch O"], chance: Chance) -> tuple[Int32[Array, "*batch"], Array]:

@@ -187,6 +187,9 @@ class ClippedPolicyGradient:
     keep_info: ClassVar[bool] = False
     """Whether trajectories keep what environments measure, for rewards that are made of it."""
 
+    reads_mask: ClassVar[bool] = False
+    """Whether it learns from masks of legal actions themselves, and so needs them where all are legal."""
+
     @property
     def optimiser(self) -> optax.GradientTransformation:
         config = self.config

@@ -1,6 +1,7 @@
 """Recurrent proximal policy optimisation (Schulman et al. 2017) with an opponent-identity head."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -46,6 +47,9 @@ def policy_gradient_learner(
     """The learner of a network, whatever its architecture; refuses sizes that do not divide."""
     check_num_steps(env, config.chunk_length)
     algorithm = kind(env, config, env_params, network, head)
+    if isinstance(head, CategoricalActions) and not (algorithm.reads_mask or getattr(env, "masks_actions", True)):
+        # else every step would carry a mask that allows everything
+        algorithm = replace(algorithm, head=replace(head, masked=False))
     sequences = algorithm.num_sequences
     allowed = f"a divisor of the {sequences} sequences of an update"
     require(sequences % config.minibatches == 0, "minibatches", config.minibatches, allowed)

@@ -100,6 +100,8 @@ class RegularisedPolicyGradient(ClippedPolicyGradient):
 
     config: Any
 
+    reads_mask = True
+
     def init(self, key: Array) -> RegularisedState:
         state = super().init(key)
         # copies: chunks of updates donate their state, and no buffer may be donated twice

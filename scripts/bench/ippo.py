@@ -167,7 +167,8 @@ def main() -> None:
     peer = public_games(args.peer)
     heads = "game", "seeds", "trainer", "steps/s (median)", "range", "ratio", "compile s", "MiB"
     table = Table(*heads, title=f"IPPO, {args.instances} instances, {device}")
-    rows = []
+    rows: list[dict[str, Any]] = []
+    sizes = {name: getattr(args, name) for name in ("instances", "updates", "repeats")}
     for seeds in (args.seeds,) if args.smoke else (1, args.seeds):
         for game, made in trainers(peer, args.instances, seeds).items():
             if args.smoke:
@@ -183,11 +184,10 @@ def main() -> None:
                 last = f"{row['compile_seconds']:.1f}", f"{row['memory_mib']:.0f}"
                 table.add_row(game, str(seeds), name, speed, f"{low} - {high}", shown, *last)
             table.add_section()
+            write(args.out, {"sizes": sizes, "rows": rows})
     Console(width=130).print(table)
     if args.peer is None:
         print("No --peer: ours alone, beside nothing.")
-    sizes = {name: getattr(args, name) for name in ("instances", "updates", "repeats")}
-    write(args.out, {"sizes": sizes, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -86,6 +86,28 @@ def test_terminations_cut_the_bootstrap():
     np.testing.assert_allclose(values_at_start(env, state), expected, rtol=0.08)
 
 
+class Wary(VectorEnv):
+    """Does not know that its environment has no time limit and forbids nothing."""
+
+    truncates, masks_actions = True, True
+
+
+def test_what_an_environment_never_does_is_left_out_and_changes_nothing():
+    assert VectorEnv(TimeLimited(limit=5), 8).truncates
+    assert VectorEnv(MaskedChoice(), 8).masks_actions
+    assert not VectorEnv(RandomStop(), 8).truncates
+    assert not VectorEnv(RandomStop(), 8).masks_actions
+    config = PPOConfig(hidden=8, recurrent=False, chunk_length=8, epochs=1, minibatches=1)
+    found, sizes = [], []
+    for batch in (VectorEnv, Wary):
+        learner = ppo(batch(RandomStop(), 8), config)
+        run = jax.jit(lambda key, learner=learner: learner.update(learner.init(key))[0].params).trace(jax.random.key(3))
+        sizes.append(len(str(run.jaxpr)))
+        found.append(run.lower().compile()(jax.random.key(3)))
+    assert sizes[0] < sizes[1]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), *found)
+
+
 @pytest.mark.parametrize("declared", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_truncations_are_bootstrapped(declared):
     """Without the bootstrap, the value at the start would be 3.4, not 5."""
