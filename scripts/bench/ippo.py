@@ -33,6 +33,7 @@ from jaxmarl.learners import ippo_config, mappo, over_seeds
 
 STEPS, EPOCHS, MINIBATCHES, WIDTH = 128, 4, 4, 64
 THEIRS = "their script"
+GAMES = ("simple_spread", "coin_game")
 Trainer = tuple[Callable[[Any], Any], Callable[[Any], Any], int]
 """`init(key)`, `update(state) -> (state, metrics)`, steps of the environment in an update."""
 
@@ -155,6 +156,7 @@ def main() -> None:
     options.add_argument("--peer", type=Path, help="folder in which the public package is installed")
     options.add_argument("--instances", type=int, default=16, help="of the environment, for each seed")
     options.add_argument("--seeds", type=int, default=8, help="that train at once, beside one alone")
+    options.add_argument("--games", nargs="+", choices=GAMES, default=GAMES)
     options.add_argument("--updates", type=int, default=8, help="in a timed call of one seed; of several, a quarter")
     options.add_argument("--smoke", action="store_true", help="one update of a few: that it runs")
     args = options.parse_args()
@@ -171,6 +173,8 @@ def main() -> None:
     sizes = {name: getattr(args, name) for name in ("instances", "updates", "repeats")}
     for seeds in (args.seeds,) if args.smoke else (1, args.seeds):
         for game, made in trainers(peer, args.instances, seeds).items():
+            if game not in args.games:
+                continue
             if args.smoke:
                 made = dict(list(made.items())[:2])
             updates = args.updates if seeds == 1 else max(args.updates // 4, 1)
