@@ -142,18 +142,19 @@ def _game(
     import jaxmarl.envs  # noqa: F401  # registers the environments
     from jaxmarl.core.registry import list_envs
     from jaxmarl.experiments.config import assignments
+    from jaxmarl.games.extensive_zoo import list_extensive_games, make_extensive_game
     from jaxmarl.games.zoo import list_games, make_game
     from jaxmarl.interop.payoff_files import SUFFIXES, load_game
 
     if oracle:
         require_choice("oracle", oracle, ORACLES)
     is_file = Path(name).suffix in SUFFIXES
-    environment = name in list_envs() and (oracle == "ppo" or name not in list_games())
+    known = {*list_games(), *list_extensive_games()}
+    environment = name in list_envs() and (oracle == "ppo" or name not in known)
     if not environment:
         require(oracle != "ppo", "oracle", oracle, f"exact for {name}, which is no environment")
         require(not ppo_words, "ppo", list(ppo_words), "left out with exact responses")
         require(horizon == 0, "horizon", horizon, "left out with exact responses")
-        from jaxmarl.games.extensive_zoo import list_extensive_games, make_extensive_game
         from jaxmarl.solvers.psro import ExtensivePsro, NormalFormPsro
 
         if name in list_extensive_games():

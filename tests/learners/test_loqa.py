@@ -103,7 +103,7 @@ def test_opponents_from_the_naive_updates():
 
 
 def test_logits_are_kept_small_until_that_is_annealed():
-    settings = {"num_envs": 4, "actor_layers": (8,), "critic_layers": (8,), "entropy_weight": 0.0}
+    settings = {"num_envs": 4, "actor_layers": (8,), "critic_layers": (8,), "entropy_weight": 0.0, "recurrent": False}
 
     def after_one(**changes):
         learner = loqa(CoinGame(num_steps=3), LOQAConfig(**settings, **changes))
