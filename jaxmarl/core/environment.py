@@ -121,6 +121,16 @@ class Environment(abc.ABC, Generic[State, Params]):
             raise TypeError(f"{type(self).__name__} has continuous actions, which are not masked")
         return jnp.ones((self.num_agents, space.n), bool)
 
+    @property
+    def truncates(self) -> bool:
+        """Whether a time limit may end episodes: not where no limit is known here. Wrappers say that one may."""
+        return type(self).truncated is not Environment.truncated
+
+    @property
+    def masks_actions(self) -> bool:
+        """Whether actions may be illegal: not where there is no mask of its own. Wrappers say that some may."""
+        return type(self).action_mask is not Environment.action_mask
+
     def benchmarks(self, params: Params) -> dict[str, Any]:
         """Known answers by name: reference values or policies (empty where none is known)."""
         return {}

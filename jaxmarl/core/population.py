@@ -68,6 +68,16 @@ class PopulationEnv:
         return self.env.horizon
 
     @property
+    def truncates(self) -> bool:
+        """Whether a time limit may end episodes."""
+        return self.env.truncates
+
+    @property
+    def masks_actions(self) -> bool:
+        """Whether actions may be illegal."""
+        return self.env.masks_actions
+
+    @property
     def num_labels(self) -> int:
         """Number of members of the population."""
         return sum(player.size for player in self.opponents)

@@ -32,6 +32,14 @@ class BatchedEnv(Protocol):
         """Steps after which all instances end, or None."""
 
     @property
+    def truncates(self) -> bool:
+        """Whether a time limit may end episodes; if not, nothing follows an episode's end."""
+
+    @property
+    def masks_actions(self) -> bool:
+        """Whether actions may be illegal; if not, masks allow everything."""
+
+    @property
     def num_labels(self) -> int:
         """Number of kinds of instance that `labels` tells apart."""
 

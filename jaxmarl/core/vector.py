@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int32, PyTree
 
 from jaxmarl.core.chance import Chance, ChanceSpec, draw, repeat
 from jaxmarl.core.checks import require, require_int
-from jaxmarl.core.environment import AnyEnvironment, Environment
+from jaxmarl.core.environment import AnyEnvironment
 from jaxmarl.core.wrappers import AutoReset, where_done
 
 
@@ -67,13 +67,13 @@ class VectorEnv:
 
     @property
     def truncates(self) -> bool:
-        """Whether a time limit may end episodes: not where the environment knows of none."""
-        return type(self.env).truncated is not Environment.truncated
+        """Whether a time limit may end episodes."""
+        return self.env.truncates
 
     @property
     def masks_actions(self) -> bool:
-        """Whether actions may be illegal: not where the environment has no mask of its own."""
-        return type(self.env).action_mask is not Environment.action_mask
+        """Whether actions may be illegal."""
+        return self.env.masks_actions
 
     @property
     def num_labels(self) -> int:

@@ -51,6 +51,32 @@ def normal_form_to_open_spiel(game: NormalFormGame, name: str = "jaxmarl") -> An
     return pyspiel.create_tensor_game(name, name, names, [tensor.ravel().tolist() for tensor in payoffs])
 
 
+def game_type(*, num_players: int, zero_sum: bool, observations: bool, **facts: Any) -> Any:
+    """A `pyspiel.GameType` of a game for this number of players, which says information states as strings.
+
+    Args:
+        num_players: for which it is.
+        zero_sum: or of general sum.
+        observations: whether it says those as well, as strings and tensors.
+        **facts: other fields of the type.
+    """
+    import pyspiel
+
+    utilities = pyspiel.GameType.Utility
+    return pyspiel.GameType(
+        **facts,
+        utility=utilities.ZERO_SUM if zero_sum else utilities.GENERAL_SUM,
+        max_num_players=num_players,
+        min_num_players=num_players,
+        provides_information_state_string=True,
+        provides_information_state_tensor=False,
+        provides_observation_string=observations,
+        provides_observation_tensor=observations,
+        provides_factored_observation_string=False,
+        parameter_specification={},
+    )
+
+
 def registered_game(about: Any, facts: Any, state_class: type, observer: Callable[[], Any]) -> type:
     """A game written in Python, registered with OpenSpiel.
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxmarl.core.checks import require, require_int
 from jaxmarl.games.markov import MarkovGame
 from jaxmarl.games.markov_kernels import SuccessorKernel
-from jaxmarl.interop.open_spiel import registered_game
+from jaxmarl.interop.open_spiel import game_type, registered_game
 
 _NAMES = itertools.count()  # OpenSpiel keeps one game a name
 
@@ -86,22 +86,16 @@ def _game_class(pyspiel: Any, tables: _Tables) -> Any:
     weights = tables.discount ** np.arange(longest)
     constant = bool(np.allclose(sums, 0, atol=1e-6))
     kinds = pyspiel.GameType
-    about = kinds(
+    about = game_type(
         short_name=f"jaxmarl_markov_game_{next(_NAMES)}",
         long_name="Markov game of jaxmarl",
         dynamics=kinds.Dynamics.SIMULTANEOUS,
         chance_mode=kinds.ChanceMode.EXPLICIT_STOCHASTIC,
         information=kinds.Information.PERFECT_INFORMATION,
-        utility=kinds.Utility.ZERO_SUM if constant else kinds.Utility.GENERAL_SUM,
         reward_model=kinds.RewardModel.REWARDS,
-        max_num_players=players,
-        min_num_players=players,
-        provides_information_state_string=True,
-        provides_information_state_tensor=False,
-        provides_observation_string=True,
-        provides_observation_tensor=True,
-        provides_factored_observation_string=False,
-        parameter_specification={},
+        num_players=players,
+        zero_sum=constant,
+        observations=True,
     )
     low, high = float(tables.rewards.min()) * weights.sum(), float(tables.rewards.max()) * weights.sum()
     facts = pyspiel.GameInfo(

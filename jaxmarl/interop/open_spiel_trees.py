@@ -8,7 +8,7 @@ import numpy as np
 from jaxmarl.core.checks import require
 from jaxmarl.games.extensive import CHANCE, TERMINAL, ExtensiveGame
 from jaxmarl.games.extensive_rules import MAX_NODES, Chance, Decision, End, Turn, game_from_rules
-from jaxmarl.interop.open_spiel import registered_game
+from jaxmarl.interop.open_spiel import game_type, registered_game
 
 _NAMES = itertools.count()  # OpenSpiel keeps one game a name
 
@@ -95,22 +95,16 @@ def _game_class(pyspiel: Any, tree: _Tree, game: ExtensiveGame) -> Any:
     kinds, players = pyspiel.GameType, game.num_players
     worth = np.asarray(game.terminal_payoffs, np.float64)
     zero_sum, chance = bool(np.allclose(worth.sum(0), 0, atol=1e-6)), CHANCE in tree.player
-    about = kinds(
+    about = game_type(
         short_name=f"jaxmarl_extensive_game_{next(_NAMES)}",
         long_name="Extensive-form game of jaxmarl",
         dynamics=kinds.Dynamics.SEQUENTIAL,
         chance_mode=kinds.ChanceMode.EXPLICIT_STOCHASTIC if chance else kinds.ChanceMode.DETERMINISTIC,
         information=kinds.Information.IMPERFECT_INFORMATION,
-        utility=kinds.Utility.ZERO_SUM if zero_sum else kinds.Utility.GENERAL_SUM,
         reward_model=kinds.RewardModel.TERMINAL,
-        max_num_players=players,
-        min_num_players=players,
-        provides_information_state_string=True,
-        provides_information_state_tensor=False,
-        provides_observation_string=False,
-        provides_observation_tensor=False,
-        provides_factored_observation_string=False,
-        parameter_specification={},
+        num_players=players,
+        zero_sum=zero_sum,
+        observations=False,
     )
     outcomes = [max(row) + 1 for row, who in zip(tree.children, tree.player, strict=True) if who == CHANCE]
     facts = pyspiel.GameInfo(

@@ -5,7 +5,7 @@ and scored is `raw`, the draw before it is squashed or clipped into the space: n
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import distrax
@@ -177,6 +177,11 @@ class GaussianActions:
         if not math.isfinite(self.high - self.low):
             return flat
         return (2 * flat - self.high - self.low) / (self.high - self.low)
+
+    def decode(self, numbers: Float[Array, "*batch D"]) -> Array:
+        """The inverse of `encode`, within the box."""
+        clipped = replace(self, bounds="clip")
+        return clipped._squash(numbers)[0].reshape(*numbers.shape[:-1], *self.shape)
 
     def _normal(self, outputs: Float[Array, "*batch O"]) -> distrax.Normal:
         mean, log_std = outputs[..., : self.size], outputs[..., self.size :]

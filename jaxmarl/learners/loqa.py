@@ -180,7 +180,8 @@ class _LOQA:
         updates, opt_state = self.optimiser.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         target = optax.incremental_update(params["critic"], state.target, 1 - config.target_decay)
-        place = age // config.replay_every % config.replay
+        entry, kept = age // config.replay_every, config.naive_entries if config.naive_opponents else 0
+        place = jnp.where(entry < config.replay, entry, kept + (entry - kept) % (config.replay - kept))
         keep = age % config.replay_every == 0
         replay = jax.tree.map(
             lambda old, new: old.at[place].set(jnp.where(keep, new, old[place])), state.replay, state.params
@@ -191,7 +192,7 @@ class _LOQA:
         """Rows of the replay that play this update; the first `naive_opponents` of them from the naive updates."""
         config = self.config
         entries = jnp.clip(1 + (age - 1) // config.replay_every, 1, config.replay)
-        naive = jnp.minimum(entries, 1 + config.naive_updates // config.replay_every)
+        naive = jnp.minimum(entries, config.naive_entries)
         from_naive = jnp.arange(config.num_opponents) < config.naive_opponents
         low = jnp.where(from_naive, jnp.minimum(1, naive - 1), 0)  # the entry before the first lesson is left out
         return jax.random.randint(key, (config.num_opponents,), low, jnp.where(from_naive, naive, entries))

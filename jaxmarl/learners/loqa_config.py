@@ -90,6 +90,13 @@ class LOQAConfig:
         require(divides, "num_opponents", self.num_opponents, f"a divisor of num_envs ({self.num_envs})")
         fits = self.naive_opponents <= self.num_opponents
         require(fits, "naive_opponents", self.naive_opponents, f"at most num_opponents ({self.num_opponents})")
+        fits = not self.naive_opponents or 1 < self.naive_entries < self.replay
+        require(fits, "naive_opponents", self.naive_opponents, "0 unless replay holds an entry after naive updates")
+
+    @property
+    def naive_entries(self) -> int:
+        """Of the replay, from before the first update that shapes; with `naive_opponents` they stay."""
+        return 1 + self.naive_updates // self.replay_every
 
 
 def ipd_config(**changes: Any) -> LOQAConfig:
@@ -131,8 +138,7 @@ def coin_config(**changes: Any) -> LOQAConfig:
 
     After 800 updates players take a coin back for each that was taken, and none first. Three seeds earned 0.325, 0.322
     and 0.318 a step with themselves (two cooperators: 0.334), 0.33 with a cooperator, and -0.013, -0.012 and -0.013
-    with a defector (cooperators: -0.260). Without the balance in the observation, memories of 32 units had learned to
-    retaliate with probability 0.7 (0.21 to 0.31 with themselves, -0.02 to -0.11 with a defector).
+    with a defector (cooperators: -0.260). The balance is not part of the published observation.
 
     Args:
         **changes: fields of `LOQAConfig` to set otherwise.

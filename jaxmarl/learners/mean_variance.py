@@ -70,6 +70,16 @@ class MeanVarianceEnv:
         return self.env.horizon
 
     @property
+    def truncates(self) -> bool:
+        """As of the batch."""
+        return self.env.truncates
+
+    @property
+    def masks_actions(self) -> bool:
+        """As of the batch."""
+        return self.env.masks_actions
+
+    @property
     def num_labels(self) -> int:
         """As of the batch."""
         return self.env.num_labels

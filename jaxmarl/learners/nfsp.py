@@ -20,6 +20,7 @@ from jaxmarl.core.checks import require, require_int
 from jaxmarl.core.policy import MaskedObs, Policy, categorical
 from jaxmarl.core.rollout import Actor, BatchedEnv, RolloutState
 from jaxmarl.learners.base import Learner
+from jaxmarl.learners.networks import ILLEGAL_LOGIT
 from jaxmarl.learners.reservoir import Reservoir
 from jaxmarl.learners.returns import mean_of
 from jaxmarl.learners.value.acting import ValueNetwork, explore, scores, value_network
@@ -216,7 +217,7 @@ class FictitiousSelfPlay(ValueLearning):
 def average_logits(network: FictitiousNetwork, params: PyTree, seen: MaskedObs) -> Float[Array, "*batch A"]:
     """Of the average policy, very negative where an action is illegal."""
     logits: Any = network.apply(params, seen.obs, method="logits")
-    return jnp.where(seen.mask, logits, -1e10)
+    return jnp.where(seen.mask, logits, ILLEGAL_LOGIT)
 
 
 def average_policy(network: FictitiousNetwork, name: str = "nfsp") -> Policy:

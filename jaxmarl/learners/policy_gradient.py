@@ -281,7 +281,7 @@ class ClippedPolicyGradient:
         next_value = jnp.concatenate([value[1:], heads.value[None]])
         if self.env.horizon is not None:
             return next_value  # episodes end with the roll-out, so `last` is their final observation
-        if not getattr(self.env, "truncates", True):
+        if not self.env.truncates:
             return next_value  # nothing follows the end of a game, whatever is said of its final observation
         cores = self._memories(params, memory, trajectory)
         everything: Any = jnp.ones_like(trajectory.obs.mask) if self.head.masked else None

@@ -47,7 +47,7 @@ def policy_gradient_learner(
     """The learner of a network, whatever its architecture; refuses sizes that do not divide."""
     check_num_steps(env, config.chunk_length)
     algorithm = kind(env, config, env_params, network, head)
-    if isinstance(head, CategoricalActions) and not (algorithm.reads_mask or getattr(env, "masks_actions", True)):
+    if isinstance(head, CategoricalActions) and not (algorithm.reads_mask or env.masks_actions):
         # else every step would carry a mask that allows everything
         algorithm = replace(algorithm, head=replace(head, masked=False))
     sequences = algorithm.num_sequences

@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Bool, Float, Int32, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
 from jaxmarl.core.checks import require
 from jaxmarl.core.policy import MaskedObs
 from jaxmarl.core.rollout import BatchedEnv, Trajectory
 from jaxmarl.learners.actions import CategoricalActions, action_head
 from jaxmarl.learners.base import Learner, Metrics
-from jaxmarl.learners.networks import FeedForwardActorCritic
+from jaxmarl.learners.networks import ILLEGAL_LOGIT, FeedForwardActorCritic
 from jaxmarl.learners.policy_gradient import ClippedPolicyGradient, PolicyGradientState, PPOConfig, Sequences
 from jaxmarl.learners.ppo import network_policy, policy_gradient_learner
 from jaxmarl.learners.returns import mean_of, turn_gae
@@ -76,13 +76,9 @@ class RegularisedState(PolicyGradientState):
 
     Attributes:
         reference: parameters of the policy that the learner is kept near: the magnet, or R-NaD's regularisation policy.
-        average: moving average of the parameters, which R-NaD's reference is replaced by.
-        updates: int32, updates done.
     """
 
     reference: PyTree
-    average: PyTree
-    updates: Int32[Array, ""]
 
 
 class Regularised(NamedTuple):
@@ -104,16 +100,14 @@ class RegularisedPolicyGradient(ClippedPolicyGradient):
 
     def init(self, key: Array) -> RegularisedState:
         state = super().init(key)
-        # copies: chunks of updates donate their state, and no buffer may be donated twice
-        reference, average = (jax.tree.map(jnp.copy, state.params) for _ in range(2))
-        kept = {name: getattr(state, name) for name in ("params", "opt_state", "rollout", "key", "scale")}
-        return RegularisedState(**kept, reference=reference, average=average, updates=jnp.zeros((), jnp.int32))
+        # a copy: chunks of updates donate their state, and no buffer may be donated twice
+        return RegularisedState(**vars(state), reference=jax.tree.map(jnp.copy, state.params))
 
     def update(self, state: Any) -> tuple[Any, Metrics]:
         state, metrics = super().update(state)
-        return self.followed(replace(state, updates=state.updates + 1)), metrics
+        return self.followed(state), metrics
 
-    def followed(self, state: RegularisedState) -> RegularisedState:
+    def followed(self, state: Any) -> Any:
         """The state with its reference moved."""
         raise NotImplementedError
 
@@ -165,7 +159,7 @@ class MagneticPolicyGradient(RegularisedPolicyGradient):
 
     def prepared(self, state: RegularisedState, data: Sequences) -> Regularised:
         config, mask = self.config, data.seen.mask
-        uniform = jax.nn.log_softmax(jnp.where(mask, 0.0, -1e10))
+        uniform = jax.nn.log_softmax(jnp.where(mask, 0.0, ILLEGAL_LOGIT))
         reference = self.log_probs(state.reference, data) if config.magnet_rate else uniform
         return Regularised(data, self.log_probs(state.params, data), reference)
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from flax import struct
+from jaxtyping import Array, Float, Int32, PyTree
 
 from jaxmarl.core.checks import require, require_int
 from jaxmarl.core.rollout import BatchedEnv, Trajectory
@@ -57,17 +58,35 @@ class RNaDConfig(SelfPlayConfig):
             require(getattr(self, name) > 0, name, getattr(self, name), "positive")
 
 
+@struct.dataclass
+class NashState(RegularisedState):
+    """State of the learner.
+
+    Attributes:
+        average: moving average of the parameters, which the regularisation policy is replaced by.
+        updates: int32, updates done.
+    """
+
+    average: PyTree
+    updates: Int32[Array, ""]
+
+
 @dataclass(frozen=True, eq=False)
 class NashDynamics(RegularisedPolicyGradient):
     """The algorithm of `rnad`."""
 
     config: RNaDConfig
 
-    def followed(self, state: RegularisedState) -> RegularisedState:
-        rate, due = self.config.average_rate, state.updates % self.config.period == 0
+    def init(self, key: Array) -> NashState:
+        state = super().init(key)
+        return NashState(**vars(state), average=jax.tree.map(jnp.copy, state.params), updates=jnp.zeros((), jnp.int32))
+
+    def followed(self, state: NashState) -> NashState:
+        updates = state.updates + 1
+        rate, due = self.config.average_rate, updates % self.config.period == 0
         average = jax.tree.map(lambda old, new: old + rate * (new - old), state.average, state.params)
         reference = jax.tree.map(lambda old, new: jnp.where(due, new, old), state.reference, average)
-        return replace(state, average=average, reference=reference)
+        return replace(state, average=average, reference=reference, updates=updates)
 
     def shaped(self, state: RegularisedState, trajectory: Trajectory) -> Float[Array, "T B N"]:
         log_prob, start = trajectory.extras[1], jnp.broadcast_to(trajectory.start[..., None], trajectory.reward.shape)
@@ -113,8 +132,8 @@ def rnad(env: BatchedEnv, config: RNaDConfig, env_params: PyTree = None) -> Lear
     """Regularised Nash dynamics in self-play: both players share the parameters, and the last iterate converges.
 
     Args:
-        env: a batch of two-player zero-sum environments with discrete actions and a fixed horizon; for trees
-            `padded=True`.
+        env: a batch of environments of two players with discrete actions and a fixed horizon; for trees `padded=True`.
+            That they are zero-sum depends on params, and is not checked.
         config: settings; `chunk_length` must be the horizon.
         env_params: of the environments (default: `env.default_params`).
 

@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,14 @@ def quiet_axes(axes: Axes, grid: str | None = None) -> None:
 def panel_title(axes: Axes, text: str) -> None:
     """A left-aligned title that states the panel's finding."""
     axes.set_title(text, loc="left", fontsize=TITLE, color=INK, fontweight="bold", pad=8)
+
+
+def seed_curves(
+    axes: Axes, x: Sequence[float] | np.ndarray, curves: np.ndarray, colour: str, label: str, width: float = 2
+) -> None:
+    """The mean over seeds of curves `[seeds, points]`, and a band from the least to the largest."""
+    axes.fill_between(x, curves.min(0), curves.max(0), color=colour, alpha=0.13, linewidth=0)
+    axes.plot(x, curves.mean(0), color=colour, linewidth=width, label=label)
 
 
 def minus(text: str) -> str:

@@ -138,7 +138,18 @@ def print_table(cells: list[dict[str, Any]]) -> None:
 
 def draw_figure(cells: list[dict[str, Any]], path: Path) -> Path:
     """A panel for each game: means of seeds, their range, and what is known."""
-    from jaxmarl.viz.style import ACCENT, BODY, FAINT, INK, LOSS, new_figure, panel_title, quiet_axes, write_figure
+    from jaxmarl.viz.style import (
+        ACCENT,
+        BODY,
+        FAINT,
+        INK,
+        LOSS,
+        new_figure,
+        panel_title,
+        quiet_axes,
+        seed_curves,
+        write_figure,
+    )
 
     colours = dict(zip(LEARNERS, (ACCENT, LOSS), strict=True))
     games = list(dict.fromkeys(cell["game"] for cell in cells))
@@ -146,9 +157,8 @@ def draw_figure(cells: list[dict[str, Any]], path: Path) -> Path:
     for axes, game in zip(np.atleast_1d(figure.subplots(1, len(games))), games, strict=True):
         quiet_axes(axes, grid="y")
         for cell in (cell for cell in cells if cell["game"] == game):
-            curves, colour, steps = np.array(cell["curves"]), colours[cell["learner"]], np.array(cell["steps"]) / 1000
-            axes.fill_between(steps, curves.min(0), curves.max(0), color=colour, alpha=0.12, linewidth=0)
-            axes.plot(steps, curves.mean(0), color=colour, linewidth=2, label=cell["learner"].upper())
+            name, steps = cell["learner"], np.array(cell["steps"]) / 1000
+            seed_curves(axes, steps, np.array(cell["curves"]), colours[name], name.upper())
         for label, height in GAMES[game].items():
             axes.axhline(height, color=FAINT, linewidth=0.8, linestyle="--")
             above = height == max(GAMES[game].values())  # where no curve goes

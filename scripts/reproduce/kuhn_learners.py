@@ -128,6 +128,7 @@ def draw_figure(rows: list[dict[str, Any]], path: Path) -> Path:
         new_figure,
         panel_title,
         quiet_axes,
+        seed_curves,
         write_figure,
     )
 
@@ -138,9 +139,8 @@ def draw_figure(rows: list[dict[str, Any]], path: Path) -> Path:
     axes.set_yscale("log")
     colours = {"ppo": LOSS, "mmd": ACCENT, "rnad": GAIN, "nfsp": INK}
     for row in rows:
-        gaps, colour = np.array(row["nash_conv"]), colours[row["learner"]]
-        axes.fill_between(row["steps"], gaps.min(0), gaps.max(0), color=colour, alpha=0.15, linewidth=0)
-        axes.plot(row["steps"], gaps.mean(0), color=colour, linewidth=1.8, label=NAMES[row["learner"]])
+        name = row["learner"]
+        seed_curves(axes, row["steps"], np.array(row["nash_conv"]), colours[name], NAMES[name])
     axes.axhline(uniform_gap(), color=FAINT, linewidth=0.9, linestyle="--", label="uniform play")
     axes.yaxis.set_major_locator(FixedLocator([0.02, 0.05, 0.1, 0.2, 0.5, 1.0]))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))

@@ -156,6 +156,7 @@ def draw_figure(cells: list[dict[str, Any]], path: Path) -> Path:
         new_figure,
         panel_title,
         quiet_axes,
+        seed_curves,
         write_figure,
     )
 
@@ -168,11 +169,9 @@ def draw_figure(cells: list[dict[str, Any]], path: Path) -> Path:
     for axes, game in zip(panels, games, strict=False):
         quiet_axes(axes, grid="y")
         for cell in (cell for cell in cells if cell["game"] == game):
-            curves, colour = np.array(cell["curves"]), colours[cell["learner"]]
-            steps = np.array(cell["steps"]) / 1000
-            axes.fill_between(steps, curves.min(0), curves.max(0), color=colour, alpha=0.12, linewidth=0)
-            axes.plot(steps, curves.mean(0), color=colour, linewidth=widths[cell["learner"]],
-                      label=cell["learner"].replace("_", "-").upper())  # fmt: skip
+            name, steps = cell["learner"], np.array(cell["steps"]) / 1000
+            label = name.replace("_", "-").upper()
+            seed_curves(axes, steps, np.array(cell["curves"]), colours[name], label, widths[name])
         for label, height in GAMES[game][2].items():
             axes.axhline(height, color=FAINT, linewidth=0.8, linestyle="--")
             axes.annotate(label, (0.01, height), xycoords=("axes fraction", "data"), fontsize=BODY - 2, color=FAINT,

@@ -102,3 +102,12 @@ def test_actions_as_inputs():
     box = GaussianActions((1, 2), -1.0, 3.0)
     np.testing.assert_allclose(box.encode(jnp.array([[[-1.0, 3.0]], [[1.0, 2.0]]])), [[-1, 1], [0, 0.5]])
     np.testing.assert_allclose(GaussianActions((), 0.0, INF).encode(jnp.array([4.0])), [[4.0]])
+    np.testing.assert_allclose(box.decode(jnp.array([[-1.0, 0.5], [0.0, 7.0]])), [[[-1.0, 2.0]], [[1.0, 3.0]]])
+    np.testing.assert_allclose(GaussianActions((), 0.0, INF).decode(jnp.array([[4.0], [-1.0]])), [4.0, 0.0])
+
+
+def test_actions_of_boxes_come_back():
+    box = GaussianActions((2, 3), -2.0, 6.0)
+    action = np.random.default_rng(0).uniform(-2, 6, (5, 4, 2, 3)).astype(np.float32)
+    assert box.encode(action).shape == (5, 4, 6)
+    np.testing.assert_allclose(box.decode(box.encode(action)), action, atol=1e-5)

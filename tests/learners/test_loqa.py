@@ -102,6 +102,21 @@ def test_opponents_from_the_naive_updates():
         assert set(rows[age][:, 2:].ravel()) == set(range(entries))
 
 
+def test_entries_of_the_naive_updates_stay_in_a_full_replay():
+    settings = {"num_envs": 2, "actor_layers": (), "critic_layers": (4,), "recurrent": False}
+    config = LOQAConfig(**settings, naive_updates=2, replay=5, num_opponents=2, naive_opponents=1)
+    learner = loqa(CoinGame(num_steps=2), config)
+    assert config.naive_entries == 3
+
+    def step(state, _):
+        after, _ = learner.update(state)
+        return after, state.params["actor"]["params"]["output"]["bias"]
+
+    state, biases = jax.jit(lambda s: jax.lax.scan(step, s, length=9))(learner.init(jax.random.key(0)))
+    kept = state.replay["actor"]["params"]["output"]["bias"]
+    np.testing.assert_array_equal(kept, biases[jnp.array([0, 1, 2, 7, 8])])
+
+
 def test_logits_are_kept_small_until_that_is_annealed():
     settings = {"num_envs": 4, "actor_layers": (), "critic_layers": (8,), "recurrent": False, "entropy_weight": 0.0}
     held = loqa(CoinGame(num_steps=2), LOQAConfig(**settings, logit_weight=10.0, anneal_updates=5))
@@ -210,6 +225,8 @@ def test_refusals_of_loqa():
         LOQAConfig(num_envs=10, num_opponents=3)
     with pytest.raises(ValueError, match="naive_opponents"):
         LOQAConfig(num_envs=10, naive_opponents=2)
+    with pytest.raises(ValueError, match="naive_opponents must be 0 unless replay holds"):
+        LOQAConfig(naive_opponents=1, naive_updates=20, replay=20)
     with pytest.raises(ValueError, match="exploration"):
         LOQAConfig(exploration=1.0)
     with pytest.raises(ValueError, match="actor_layers"):

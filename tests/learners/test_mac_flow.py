@@ -13,7 +13,6 @@ from jaxmarl.core import VectorEnv
 from jaxmarl.core.chance import Normal, Uniform
 from jaxmarl.core.policy import MaskedObs, Policy
 from jaxmarl.core.rollout import actor_from_group_policy
-from jaxmarl.core.spaces import Box
 from jaxmarl.envs.dilemmas import TwoStepGame
 from jaxmarl.envs.pricing import LinearBertrand
 from jaxmarl.learners.offline import (
@@ -25,7 +24,6 @@ from jaxmarl.learners.offline import (
     member_student,
     steps_from,
 )
-from jaxmarl.learners.offline.mac_flow import from_unit, to_unit
 from jaxmarl.learners.team.targets import TeamStep
 
 QUICK = {"xla_backend_optimization_level": 0}  # compiling takes longer than running
@@ -150,13 +148,6 @@ def test_far_from_values_students_clone_what_agents_do_independently():
     assert abs(np.corrcoef(found.students.T)[0, 1]) < 4 / np.sqrt(4000)
     assert np.mean((found.students - found.flow) ** 2) < 0.9 * np.mean(found.flow**2)
     assert np.abs(found.students).mean() < 0.7
-
-
-def test_actions_of_boxes_come_back():
-    box = Box(-2.0, 6.0, (2, 3))
-    action = np.random.default_rng(0).uniform(-2, 6, (5, 4, 2, 3)).astype(np.float32)
-    assert to_unit(action, box).shape == (5, 4, 6)
-    np.testing.assert_allclose(from_unit(to_unit(action, box), box), action, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,8 @@ class KuhnPoker(TreeGame):
         return kuhn_poker(self.num_players)
 
     def benchmarks(self, params: TreeParams) -> dict[str, Any]:
-        """With two players and the game's own payoffs: `value` of the first, and the policy `equilibrium`."""
-        if self.num_players != 2:
+        """With two players and the game's own numbers: `value` of the first, and the policy `equilibrium`."""
+        if self.num_players != 2 or not self.has_own_numbers(params):
             return {}
         table = strategy_table(kuhn_equilibrium())
         return {"value": -1 / 18, "equilibrium": strategy_policy(table, "equilibrium")}
@@ -87,5 +87,5 @@ class LeducPoker(TreeGame):
         return leduc_poker(self.suits)
 
     def benchmarks(self, params: TreeParams) -> dict[str, Any]:
-        """`value` of the first player for the game's own payoffs, to four digits."""
-        return {"value": -0.0856}
+        """`value` of the first player, to four digits, with the game's own numbers."""
+        return {"value": -0.0856} if self.has_own_numbers(params) else {}

@@ -171,6 +171,11 @@ class TreeGame(Environment[TreeState, TreeParams]):
         good = bool((odds >= 0).all() and np.all(np.abs(odds.sum(-1) - 1) < 1e-4))
         require(good, "chance", odds.sum(-1).ravel()[:4].tolist(), "non-negative, adding to 1 at each move of chance")
 
+    def has_own_numbers(self, params: TreeParams) -> bool:
+        """Whether payoffs and odds are those of the tree itself. On the host."""
+        own = self.default_params
+        return all(map(np.array_equal, (params.payoffs, params.chance), (own.payoffs, own.chance)))
+
     def action_space(self, params: TreeParams) -> Discrete:
         return Discrete(max(self.tables.num_actions))
 

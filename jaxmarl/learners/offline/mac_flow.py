@@ -19,6 +19,7 @@ from jaxmarl.core.checks import require, require_choice, require_int
 from jaxmarl.core.policy import Policy
 from jaxmarl.core.rollout import BatchedEnv
 from jaxmarl.core.spaces import Box
+from jaxmarl.learners.actions import GaussianActions
 from jaxmarl.learners.base import Metrics
 from jaxmarl.learners.encoders import Encoder
 from jaxmarl.learners.offline.learning import OfflineLearner, draw_sequences, repeat_steps
@@ -187,15 +188,15 @@ def mac_flow(
         ValueError: actions of another space.
     """
     env_params = env.default_params if env_params is None else env_params
-    box, network = team_flow(env, config, env_params, state_of)
-    algorithm = _MACFlow(config, network, box, env.observation_space(env_params).shape)
+    actions, network = team_flow(env, config, env_params, state_of)
+    algorithm = _MACFlow(config, network, actions, env.observation_space(env_params).shape)
     return OfflineLearner(algorithm.init, algorithm.update, algorithm.policy, lambda state: state.params)
 
 
 def team_flow(
     env: BatchedEnv, config: MACFlowConfig, env_params: PyTree = None, state_of: StateOf | None = None
-) -> tuple[Box, TeamFlow]:
-    """The space of actions, and the networks; arguments and errors as of `mac_flow`."""
+) -> tuple[GaussianActions, TeamFlow]:
+    """What scales actions, and the networks; arguments and errors as of `mac_flow`."""
     env_params = env.default_params if env_params is None else env_params
     space = env.action_space(env_params)
     fits = isinstance(space, Box) and jnp.issubdtype(space.dtype, jnp.floating)
@@ -203,7 +204,8 @@ def team_flow(
     require(fits, "action_space", space, "a bounded Box of floats")
     axes, size = len(env.observation_space(env_params).shape), math.prod(space.shape)
     state_of = state_of or side_by_side(axes)
-    return space, TeamFlow(size, env.num_agents, config.hidden, config.layer_norm, axes, state_of)
+    actions = GaussianActions(space.shape, float(space.low), float(space.high))
+    return actions, TeamFlow(size, env.num_agents, config.hidden, config.layer_norm, axes, state_of)
 
 
 def flow_policy(
@@ -213,10 +215,10 @@ def flow_policy(
 
     Arguments and errors as of `mac_flow`.
     """
-    box, network = team_flow(env, config, env_params, state_of)
+    actions, network = team_flow(env, config, env_params, state_of)
 
     def act(params, memory, obs, noise):
-        return from_unit(flow_action(network, params, obs, noise, config.flow_steps), box), memory
+        return actions.decode(flow_action(network, params, obs, noise, config.flow_steps)), memory
 
     return Policy(lambda chance: (), act, act_chance=Normal((network.num_agents, network.size)), name="flow")
 
@@ -237,12 +239,12 @@ def member_student(
         ValueError: no such agent.
     """
     require_int("agent", agent, 0, env.num_agents - 1)
-    box, network = team_flow(env, config, env_params)
+    actions, network = team_flow(env, config, env_params)
 
     def act(params, memory, obs, noise):
         everyone = jnp.broadcast_to(obs, (network.num_agents, *obs.shape))
         noises = jnp.broadcast_to(noise, (network.num_agents, network.size))
-        return from_unit(ask(network, params, "act", everyone, noises), box)[agent], memory
+        return actions.decode(ask(network, params, "act", everyone, noises))[agent], memory
 
     return Policy(lambda chance: (), act, act_chance=Normal((network.size,)), name=name or f"member_{agent}")
 
@@ -265,25 +267,13 @@ def flow_action(
     return jnp.clip(action, -1, 1)
 
 
-def to_unit(action: Array, box: Box) -> Float[Array, "*batch N d"]:
-    """Actions `[*batch, N, *box.shape]` of a box as flat numbers in [-1, 1]."""
-    lead = action.shape[: action.ndim - len(box.shape)]
-    return (2 * (action - box.low) / (box.high - box.low) - 1).reshape(*lead, -1)
-
-
-def from_unit(action: Float[Array, "*batch N d"], box: Box) -> Array:
-    """The inverse of `to_unit`."""
-    scaled = box.low + (box.high - box.low) * (action + 1) / 2
-    return jnp.clip(scaled, box.low, box.high).reshape(*action.shape[:-1], *box.shape).astype(box.dtype)
-
-
 @dataclass(frozen=True, eq=False)
 class _MACFlow:
     """The algorithm, with everything static in one place."""
 
     config: MACFlowConfig
     network: TeamFlow
-    box: Box
+    actions: GaussianActions
     obs_shape: tuple[int, ...]
 
     @property
@@ -298,7 +288,7 @@ class _MACFlow:
         network = self.network
 
         def act(params, memory, obs, noise):
-            return from_unit(ask(network, params, "act", obs, noise), self.box), memory
+            return self.actions.decode(ask(network, params, "act", obs, noise)), memory
 
         return Policy(lambda chance: (), act, act_chance=Normal((network.num_agents, network.size)), name="mac_flow")
 
@@ -325,7 +315,7 @@ class _MACFlow:
         """The three losses of steps `[batch, N, ...]`."""
         config, network, obs = self.config, self.network, batch.obs
         held = jax.lax.stop_gradient(params)
-        action = to_unit(batch.action, self.box)
+        action = self.actions.encode(batch.action)
         noise_key, time_key = jax.random.split(key)
         noise, own, next_noise = jax.random.normal(noise_key, (3, *action.shape))
 

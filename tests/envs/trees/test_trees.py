@@ -83,6 +83,7 @@ def test_returns_of_the_equilibrium_are_the_value(kuhn):
     np.testing.assert_array_equal(returns.sum(1), 0)
     error = returns[:, 0].std() / len(returns) ** 0.5
     assert abs(returns[:, 0].mean() - known["value"]) < 4 * error
+    assert env.benchmarks(params.replace(payoffs=2 * params.payoffs)) == {}
 
 
 def test_all_of_kuhn_s_equilibria_are_equilibria(kuhn):
