@@ -3,9 +3,9 @@
     python scripts/reproduce/value_learners.py [--learners DQN C51] [--environments CartPole] [--folder runs/values]
     python scripts/reproduce/value_learners.py --smoke
 
-Each cell (learner, environment) trains a few seeds one after another and plays greedily now and then; it is written as
-`LEARNER-ENVIRONMENT.json` in `--folder` when it is done, and not repeated. Scores are returns of greedy play at the
-end, means over seeds with their standard error. The table, `value_learners.json` and the curves in
+Each cell (learner, environment) trains a few seeds one after another and plays greedily now and then. What is done is
+written as `LEARNER-ENVIRONMENT.json` in `--folder` after each seed, and not repeated. Scores are returns of greedy play
+at the end, means over seeds with their standard error. The table, `value_learners.json` and the curves in
 `value_learners.png` are of all cells in the folder. Needs gymnax.
 """
 
@@ -71,6 +71,22 @@ class Task(NamedTuple):
     reference: str
 
 
+def deep_sea(size: int, steps: int) -> Task:
+    """The end is met once in 2^size episodes of uniform play, so most of the training explores."""
+    return Task(
+        GymnaxEnvironment("DeepSea-bsuite", (("size", size),)),
+        steps,
+        steps,
+        0.0,
+        1.0,
+        size,
+        {"epsilon_steps": steps * 5 // 6, "n_step": 3, "learning_rate": 1e-3, "target_every": 100},
+        {"collect": size, "epochs": 4, "minibatches": 4, "trace": 0.95, "learning_rate": 1e-3},
+        0.99,
+        f"optimum 0.99; uniform play {2.0**-size - 0.005:.5f}",
+    )
+
+
 TASKS = {
     "CartPole": Task(
         GymnaxEnvironment("CartPole-v1"),
@@ -98,18 +114,7 @@ TASKS = {
         1.0,
         "optimum 1; blind play -0.6",
     ),
-    "DeepSea 8": Task(
-        GymnaxEnvironment("DeepSea-bsuite", (("size", 8),)),
-        60_000,
-        60_000,
-        0.0,
-        1.0,
-        8,
-        {"epsilon_steps": 50_000, "n_step": 3, "learning_rate": 1e-3, "target_every": 100},
-        {"collect": 8, "epochs": 4, "minibatches": 4, "trace": 0.95, "learning_rate": 1e-3},
-        0.99,
-        "optimum 0.99; uniform play -0.001",
-    ),
+    **{f"DeepSea {size}": deep_sea(size, steps) for size, steps in ((8, 60_000), (10, 150_000), (12, 400_000))},
     "Breakout": Task(
         GymnaxEnvironment("Breakout-MinAtar"),
         300_000,
@@ -167,9 +172,12 @@ def greedy_return(task: Task, learner: Learner, episodes: int = 32) -> Callable[
     return play
 
 
-def train(name: str, place: str, args: argparse.Namespace) -> dict[str, Any]:
-    """Curves of greedy returns of all seeds of a cell."""
-    task = TASKS[place]
+def train(name: str, place: str, args: argparse.Namespace, path: Path) -> None:
+    """Adds curves of greedy returns to the cell at `path`, until it has those of all seeds."""
+    curves = json.loads(path.read_text())["curves"] if path.exists() else []
+    done, task = len(curves), TASKS[place]
+    if done >= args.seeds:
+        return
     steps = args.steps or (task.on_policy_steps if name == "PQN" else task.steps)
     learner = build(name, task, steps)
     chunk = max(1, steps // (args.points * learner.steps_per_update))
@@ -185,8 +193,8 @@ def train(name: str, place: str, args: argparse.Namespace) -> dict[str, Any]:
     state = init(jax.random.key(0))
     jitted: Any = jax.jit(advance, donate_argnums=0).lower(state, jax.random.key(0)).compile()
     compiled = time.perf_counter() - start
-    curves = []
-    for seed in range(args.seeds):
+    places = [chunk * learner.steps_per_update * (k + 1) for k in range(points)]
+    for seed in range(done, args.seeds):
         init_key, *keys = jax.random.split(jax.random.key(args.seed + seed), points + 1)
         state, curve = init(init_key), []
         for key in keys:
@@ -194,17 +202,14 @@ def train(name: str, place: str, args: argparse.Namespace) -> dict[str, Any]:
             curve.append(float(value))
         curves.append(curve)
         print(f"{name} on {place}, seed {seed}: {curve[-1]:.3f}", flush=True)
-    seconds = (time.perf_counter() - start - compiled) / args.seeds
-    places = [chunk * learner.steps_per_update * (k + 1) for k in range(points)]
-    facts = {"compile_seconds": compiled, "seconds_a_seed": seconds, "steps_per_second": places[-1] / seconds}
-    return {"learner": name, "environment": place, "steps": places, "curves": curves, **facts}
+        seconds = (time.perf_counter() - start - compiled) / (seed + 1 - done)
+        facts = {"compile_seconds": compiled, "seconds_a_seed": seconds, "steps_per_second": places[-1] / seconds}
+        cell = {"learner": name, "environment": place, "steps": places, "curves": curves, **facts}
+        replace_file(path, (json.dumps(cell, indent=1) + "\n").encode())
 
 
-def cell(name: str, place: str, args: argparse.Namespace) -> None:
-    """Trains a cell unless its file is there."""
-    path = args.folder / f"{name}-{place.replace(' ', '_')}.json"
-    if not path.exists():
-        replace_file(path, (json.dumps(train(name, place, args), indent=1) + "\n").encode())
+def cell_path(folder: Path, name: str, place: str) -> Path:
+    return folder / f"{name}-{place.replace(' ', '_')}.json"
 
 
 def scores(row: dict[str, Any]) -> tuple[float, float, float]:
@@ -290,8 +295,8 @@ def main() -> None:
     args.folder.mkdir(parents=True, exist_ok=True)
     for place in args.environments:
         for name in args.learners:
-            cell(name, place, args)
-    files = [args.folder / f"{name}-{place.replace(' ', '_')}.json" for place in TASKS for name in LEARNERS]
+            train(name, place, args, cell_path(args.folder, name, place))
+    files = [cell_path(args.folder, name, place) for place in TASKS for name in LEARNERS]
     rows = [json.loads(path.read_text()) for path in files if path.exists()]
     print_table(rows)
     written = replace_file(args.folder / "value_learners.json", (json.dumps(rows, indent=1) + "\n").encode())
