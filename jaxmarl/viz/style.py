@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import AsinhNorm, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.legend import Legend
 
 from jaxmarl.core.checks import require
 from jaxmarl.core.files import replace_file
@@ -18,6 +20,48 @@ from jaxmarl.core.files import replace_file
 # of unlike lightness, so that they stay apart in grey and for colour-blind readers: 132, 103, 37, 147 and 69 of 255
 GAIN, LOSS = "#2fae88", "#cc4125"
 INK, FAINT, ACCENT = "#22272e", "#8b949e", "#1f4a94"
+
+
+class Look(NamedTuple):
+    """How one series of a figure looks: told from the others by more than its colour."""
+
+    colour: str
+    dash: str
+    marker: str
+    hatch: str
+
+    @property
+    def line(self) -> dict[str, str]:
+        """Arguments of `axes.plot` for a curve."""
+        return {"color": self.colour, "linestyle": self.dash}
+
+    @property
+    def marked(self) -> dict[str, str]:
+        """Arguments of `axes.plot` for a curve through few points."""
+        return {**self.line, "marker": self.marker}
+
+    @property
+    def dots(self) -> dict[str, str]:
+        """Arguments of `axes.scatter` for points without a line."""
+        return {"color": self.colour, "marker": self.marker}
+
+    @property
+    def bars(self) -> dict[str, Any]:
+        """Arguments of `axes.bar` and `axes.hist`."""
+        return {"facecolor": self.colour, "hatch": self.hatch, "edgecolor": "white", "linewidth": 0.5}
+
+
+# dashes and hatches come twice, in colours of quite another lightness: 69, 103, 132 and 37, then 165, 60, 83 and 157
+SERIES = tuple(
+    Look(*each)
+    for each in zip(
+        (ACCENT, LOSS, GAIN, INK, "#d9a420", "#4b2a73", "#7a4a1e", "#6fa8dc"),
+        ("-", "--", "-.", ":") * 2,
+        "os^DvXP*",
+        ("", "///", "...", "xxx") * 2,
+        strict=True,
+    )
+)
 DPI = 150
 SMALL, BODY, TITLE, HEADLINE = 8, 9, 11.5, 15  # points
 
@@ -46,12 +90,26 @@ def panel_title(axes: Axes, text: str) -> None:
     axes.set_title(text, loc="left", fontsize=TITLE, color=INK, fontweight="bold", pad=8)
 
 
+def legend(target: Axes | Figure, **options: Any) -> Legend:
+    """A legend without a frame, its samples long enough to show the dashes; that of a figure is below all panels."""
+    look = {"fontsize": BODY, "frameon": False, "labelcolor": INK, "handlelength": 3.2}
+    if isinstance(target, Axes):
+        return target.legend(**{**look, **options})
+    named: dict[str, Any] = {}
+    for axes in target.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            named.setdefault(label, handle)
+    return target.legend(
+        named.values(), named, **{**look, "loc": "outside lower center", "ncols": len(named), **options}
+    )
+
+
 def seed_curves(
-    axes: Axes, x: Sequence[float] | np.ndarray, curves: np.ndarray, colour: str, label: str, width: float = 2
+    axes: Axes, x: Sequence[float] | np.ndarray, curves: np.ndarray, look: Look, label: str, width: float = 2
 ) -> None:
     """The mean over seeds of curves `[seeds, points]`, and a band from the least to the largest."""
-    axes.fill_between(x, curves.min(0), curves.max(0), color=colour, alpha=0.13, linewidth=0)
-    axes.plot(x, curves.mean(0), color=colour, linewidth=width, label=label)
+    axes.fill_between(x, curves.min(0), curves.max(0), color=look.colour, alpha=0.13, linewidth=0)
+    axes.plot(x, curves.mean(0), **look.line, linewidth=width, label=label)
 
 
 def minus(text: str) -> str:

@@ -150,67 +150,71 @@ def undercut(found: dict[str, Any], session: int) -> np.ndarray:
 
 def draw_path(axes: Axes, found: dict[str, Any], path: np.ndarray, title: str) -> None:
     """Both standing prices of one session over time, after learning."""
-    from jaxmarl.viz.style import ACCENT, BODY, FAINT, INK, LOSS, panel_title, quiet_axes
+    from jaxmarl.viz.style import BODY, FAINT, INK, SERIES, legend, panel_title, quiet_axes
 
     quiet_axes(axes, grid="y")
     top = found["reactions"].shape[-1] - 1
     path = np.concatenate([path, path[-1:]]) / top  # the last price stands for a period, too
-    for firm, colour in ((0, LOSS), (1, ACCENT)):
-        axes.step(range(len(path)), path[:, firm], where="post", color=colour, linewidth=1.8, label=f"firm {firm + 1}")
-    axes.axhline(0.5, color=FAINT, linewidth=1, linestyle="--")
+    for firm in range(2):
+        look = {**SERIES[firm].line, "linewidth": 1.8, "label": f"firm {firm + 1}"}
+        axes.step(range(len(path)), path[:, firm], where="post", **look)
+    axes.axhline(0.5, color=FAINT, linewidth=1)
     axes.text(1.01, 0.5, "monopoly", transform=axes.get_yaxis_transform(), va="center", color=INK, fontsize=BODY)
     axes.set_ylim(-0.03, 1.05)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("period", fontsize=BODY, color=INK)
     axes.set_ylabel("price", fontsize=BODY, color=INK)
-    axes.legend(fontsize=BODY, frameon=False, loc="upper right", ncols=2, labelcolor=INK)
+    legend(axes, loc="upper right", ncols=2)
     panel_title(axes, title)
 
 
 def draw_reactions(axes: Axes, known: dict[str, Any]) -> None:
     """The two exact equilibria: what is set against each price; mixtures as two points, sized by probability."""
-    from jaxmarl.viz.style import ACCENT, BODY, FAINT, INK, LOSS, panel_title, quiet_axes
+    from jaxmarl.viz.style import BODY, FAINT, INK, SERIES, legend, panel_title, quiet_axes
 
     quiet_axes(axes, grid="both")
-    axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle="--")
-    shown = (("edgeworth_cycle", "price war", LOSS, -0.012), ("focal_price", "monopoly price", ACCENT, 0.012))
-    for name, label, colour, shift in shown:
+    axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1)
+    axes.text(0.97, 0.99, "the same price", color=INK, fontsize=BODY, ha="right", va="bottom")
+    shown = (("focal_price", "monopoly price", 0.012), ("edgeworth_cycle", "price war", -0.012))
+    for (name, label, shift), look in zip(shown, SERIES, strict=False):
         reactions = known[name]
         top = len(reactions) - 1
         rival, own = np.nonzero(reactions > 1e-9)
         likely = reactions.argmax(1)
-        axes.plot(np.arange(top + 1) / top + shift, likely / top, color=colour, linewidth=1, alpha=0.5)
+        axes.plot(np.arange(top + 1) / top + shift, likely / top, **look.line, linewidth=1.2)
         sizes = 60 * reactions[rival, own]
-        axes.scatter(rival / top + shift, own / top, s=sizes, color=colour, label=label, zorder=3)
+        axes.scatter(rival / top + shift, own / top, s=sizes, **look.dots, label=label, zorder=3)
     axes.set_xlabel("the rival's price", fontsize=BODY, color=INK)
     axes.set_ylabel("the mover's price", fontsize=BODY, color=INK)
-    axes.set_ylim(-0.05, 1.05)
-    axes.legend(fontsize=BODY, frameon=False, loc="upper left", labelcolor=INK)
+    axes.set_ylim(-0.05, 1.1)
+    legend(axes, loc="upper left", handlelength=1)
     panel_title(axes, "Two exact equilibria")
 
 
 def draw_profits(axes: Axes, found: dict[str, Any]) -> None:
     """Distribution of mean profits over sessions, between the two equilibria."""
-    from jaxmarl.viz.style import ACCENT, BODY, FAINT, INK, LOSS, panel_title, quiet_axes
+    from jaxmarl.viz.style import BODY, FAINT, INK, SERIES, legend, panel_title, quiet_axes
 
     quiet_axes(axes, grid="y")
     profit, known = found["profit"].mean(-1), found["benchmarks"]
     low, high = known["edgeworth_cycle_profit"], known["monopoly_profit"]
     edges = np.linspace(min(0.05, profit.min()), high + 1e-3, 31)
-    groups = [profit[found["constant"]], profit[~found["constant"]]]
-    labels = ("one price", "prices in cycles")
-    axes.hist(
-        groups, bins=edges.tolist(), stacked=True, color=[ACCENT, LOSS], label=labels, edgecolor="white", linewidth=0.5
-    )
+    below = np.zeros(len(edges) - 1)
+    for label, kind, look in zip(
+        ("one price", "prices in cycles"), (found["constant"], ~found["constant"]), SERIES, strict=False
+    ):
+        count = np.histogram(profit[kind], edges)[0]
+        axes.bar(edges[:-1], count, np.diff(edges), below, align="edge", label=label, **look.bars)
+        below = below + count
     top = axes.get_ylim()[1] * 1.12
     axes.set_ylim(0, top)
     for place, name, side in ((low, "price war", "left"), (high, "monopoly", "right")):
-        axes.axvline(place, color=FAINT, linewidth=1, linestyle="--")
+        axes.axvline(place, color=FAINT, linewidth=1)
         shift = 0.001 if side == "left" else -0.001
         axes.text(place + shift, top * 0.985, name, ha=side, va="top", color=INK, fontsize=BODY)
     axes.set_xlabel("mean profit of a firm and period", fontsize=BODY, color=INK)
     axes.set_ylabel("sessions", fontsize=BODY, color=INK)
-    axes.legend(fontsize=BODY, frameon=False, loc="upper left", labelcolor=INK, bbox_to_anchor=(0.0, 0.92))
+    legend(axes, loc="upper left", bbox_to_anchor=(0.0, 0.92))
     panel_title(axes, f"Learners earn {profit.mean():.3f} with 7 prices, between the two")
 
 

@@ -139,11 +139,11 @@ def print_table(cells: list[dict[str, Any]]) -> None:
 def draw_figure(cells: list[dict[str, Any]], path: Path) -> Path:
     """A panel for each game: means of seeds, their range, and what is known."""
     from jaxmarl.viz.style import (
-        ACCENT,
         BODY,
         FAINT,
         INK,
-        LOSS,
+        SERIES,
+        legend,
         new_figure,
         panel_title,
         quiet_axes,
@@ -151,14 +151,14 @@ def draw_figure(cells: list[dict[str, Any]], path: Path) -> Path:
         write_figure,
     )
 
-    colours = dict(zip(LEARNERS, (ACCENT, LOSS), strict=True))
+    looks = dict(zip(LEARNERS, SERIES, strict=False))
     games = list(dict.fromkeys(cell["game"] for cell in cells))
     figure = new_figure(5.5 * len(games), 3.6)
     for axes, game in zip(np.atleast_1d(figure.subplots(1, len(games))), games, strict=True):
         quiet_axes(axes, grid="y")
         for cell in (cell for cell in cells if cell["game"] == game):
             name, steps = cell["learner"], np.array(cell["steps"]) / 1000
-            seed_curves(axes, steps, np.array(cell["curves"]), colours[name], name.upper())
+            seed_curves(axes, steps, np.array(cell["curves"]), looks[name], name.upper())
         for label, height in GAMES[game].items():
             axes.axhline(height, color=FAINT, linewidth=0.8, linestyle="--")
             above = height == max(GAMES[game].values())  # where no curve goes
@@ -167,7 +167,7 @@ def draw_figure(cells: list[dict[str, Any]], path: Path) -> Path:
                           va="bottom" if above else "top")  # fmt: skip
         axes.set_xlabel("steps of all instances, thousands", fontsize=BODY, color=INK)
         axes.set_ylim(bottom=0)
-        axes.legend(fontsize=BODY - 1, frameon=False, loc="lower right")
+        legend(axes, fontsize=BODY - 1, loc="lower right")
         panel_title(axes, TITLES[game])
     return write_figure(figure, path)
 

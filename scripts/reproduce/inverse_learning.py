@@ -91,16 +91,16 @@ def print_table(rows: list[dict[str, Any]], expert: float) -> None:
 
 def draw_figure(rows: list[dict[str, Any]], expert: float, path: Path) -> Path:
     """Returns against the number of recorded episodes."""
-    from jaxmarl.viz.style import ACCENT, BODY, FAINT, GAIN, INK, new_figure, panel_title, quiet_axes, write_figure
+    from jaxmarl.viz.style import BODY, FAINT, INK, SERIES, legend, new_figure, panel_title, quiet_axes, write_figure
 
     figure = new_figure(7, 4.2)
     axes = figure.subplots()
     quiet_axes(axes, grid="y")
-    axes.axhline(expert, color=FAINT, linewidth=1, linestyle="--")
-    for name, colour in zip(LEARNERS, (FAINT, ACCENT, GAIN), strict=True):
+    axes.axhline(expert, color=FAINT, linewidth=1)
+    for name, look in zip(LEARNERS, SERIES, strict=False):
         own = [row for row in rows if row["learner"] == name]
         sizes, means, errors = ([row[key] for row in own] for key in ("episodes", "mean", "error"))
-        axes.errorbar(sizes, means, errors, marker="o", color=colour, capsize=3, label=name)
+        axes.errorbar(sizes, means, errors, **look.marked, capsize=3, label=name)
     sizes = sorted({row["episodes"] for row in rows})
     axes.text(sizes[0], expert, "experts", color=INK, fontsize=BODY, va="bottom", ha="left")
     axes.set_xscale("log", base=2)
@@ -108,7 +108,7 @@ def draw_figure(rows: list[dict[str, Any]], expert: float, path: Path) -> Path:
     axes.minorticks_off()
     axes.set_ylim(min(0, min(row["mean"] for row in rows)), 1.1 * expert)
     axes.set_xlabel("recorded episodes", fontsize=BODY, color=INK)
-    axes.legend(fontsize=BODY, frameon=False, loc="lower right")
+    legend(axes, loc="lower right")
     panel_title(axes, "Return of the imitating team (mean and standard error of seeds)")
     return write_figure(figure, path)
 

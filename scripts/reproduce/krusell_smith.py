@@ -247,7 +247,7 @@ def draw_figure(found: dict[str, Any], path: Path) -> Path:
         FAINT,
         GAIN,
         INK,
-        LOSS,
+        legend,
         new_figure,
         panel_title,
         quiet_axes,
@@ -257,12 +257,12 @@ def draw_figure(found: dict[str, Any], path: Path) -> Path:
     figure = new_figure(11, 7.6)
     (rule, crowd), (lorenz, learning) = figure.subplots(2, 2)
     places = np.linspace(10.5, 12.8, 50)
-    for z, (name, colour) in enumerate((("bad times", LOSS), ("good times", GAIN))):
+    for z, (name, colour) in enumerate((("bad times", ACCENT), ("good times", GAIN))):
         intercept, slope = found["classic"]["rule"][z]
         gap = intercept + slope * np.log(places) - np.log(places)
         rule.plot(places, 100 * gap, color=colour, label=f"{name}, found")
         gap = RULES[z][0] + RULES[z][1] * np.log(places) - np.log(places)
-        rule.plot(places, 100 * gap, color=colour, linestyle=":", linewidth=2, label=f"{name}, published")
+        rule.plot(places, 100 * gap, color=colour, linestyle="--", label=f"{name}, published")
         digits = 0.0005 * (1 + np.log(places))  # what rounding to three digits may change
         rule.fill_between(places, 100 * (gap - digits), 100 * (gap + digits), color=colour, alpha=0.12, linewidth=0)
     rule.axhline(0, color=FAINT, linewidth=0.8)
@@ -287,9 +287,12 @@ def draw_figure(found: dict[str, Any], path: Path) -> Path:
     learning.set_xlabel("year", fontsize=BODY, color=INK)
     learning.set_ylabel("capital", fontsize=BODY, color=INK)
     panel_title(learning, "Policies that see prices only")
+    for axes in (crowd, learning):
+        low, high = axes.get_ylim()
+        axes.set_ylim(low, high + 0.25 * (high - low))  # room for the legend
     for axes in (rule, crowd, lorenz, learning):
         quiet_axes(axes, grid="y")
-        axes.legend(fontsize=BODY, frameon=False)
+        legend(axes, loc="upper right" if axes is rule else "upper left")
     return write_figure(figure, path)
 
 

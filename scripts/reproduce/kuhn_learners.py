@@ -119,12 +119,11 @@ def draw_figure(rows: list[dict[str, Any]], path: Path) -> Path:
     from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
 
     from jaxmarl.viz.style import (
-        ACCENT,
         BODY,
         FAINT,
-        GAIN,
         INK,
-        LOSS,
+        SERIES,
+        legend,
         new_figure,
         panel_title,
         quiet_axes,
@@ -137,17 +136,19 @@ def draw_figure(rows: list[dict[str, Any]], path: Path) -> Path:
     quiet_axes(axes, grid="y")
     axes.set_xscale("log")
     axes.set_yscale("log")
-    colours = {"ppo": LOSS, "mmd": ACCENT, "rnad": GAIN, "nfsp": INK}
+    looks = dict(zip(NAMES, SERIES, strict=False))
     for row in rows:
         name = row["learner"]
-        seed_curves(axes, row["steps"], np.array(row["nash_conv"]), colours[name], NAMES[name])
-    axes.axhline(uniform_gap(), color=FAINT, linewidth=0.9, linestyle="--", label="uniform play")
+        seed_curves(axes, row["steps"], np.array(row["nash_conv"]), looks[name], NAMES[name])
+    axes.axhline(uniform_gap(), color=FAINT, linewidth=0.9)
+    axes.text(0.99, uniform_gap(), "uniform play", transform=axes.get_yaxis_transform(), fontsize=BODY, color=INK,
+              ha="right", va="top")  # fmt: skip
     axes.yaxis.set_major_locator(FixedLocator([0.02, 0.05, 0.1, 0.2, 0.5, 1.0]))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("steps of play", fontsize=BODY, color=INK)
     axes.set_ylabel("NashConv", fontsize=BODY, color=INK)
-    axes.legend(fontsize=BODY, frameon=False, loc="lower left")
+    legend(axes, loc="lower left")
     panel_title(axes, "Kuhn poker in self-play: all but PPO come near an equilibrium")
     return write_figure(figure, path)
 

@@ -117,9 +117,9 @@ def draw(rows: dict[str, dict[str, Any]], path: Path) -> Path:
         ACCENT,
         BODY,
         FAINT,
-        GAIN,
         INK,
-        LOSS,
+        SERIES,
+        legend,
         new_figure,
         panel_title,
         quiet_axes,
@@ -129,12 +129,14 @@ def draw(rows: dict[str, dict[str, Any]], path: Path) -> Path:
     figure = new_figure(10.5, 4.0)
     left, right = figure.subplots(1, 2)
     offers = [(game, row) for game, row in rows.items() if row["known"] is not None]
-    for (game, row), colour in zip(offers, (ACCENT, GAIN, LOSS), strict=False):
+    for (game, row), look in zip(offers, SERIES, strict=False):
+        name = game.removeprefix("alternating offers, ")
         for k, curve in enumerate(row["curves"]["buyer_share"]):
-            label = game.removeprefix("alternating offers, ") if k == 0 else None
-            left.plot(row["updates"], curve, color=colour, linewidth=1.1, alpha=0.8, label=label)
-        left.axhline(row["known"], color=colour, linestyle="--", linewidth=0.9)
-    panel_title(left, "Buyer's share of agreements (dashes: induction)")
+            label = name if k == 0 else None
+            left.plot(row["updates"], curve, **look.line, linewidth=1.3, alpha=0.8, label=label)
+        left.axhline(row["known"], color=FAINT, linewidth=0.9)
+        left.text(1.01, row["known"], name, transform=left.get_yaxis_transform(), fontsize=BODY, color=INK, va="center")
+    panel_title(left, "Buyer's share, beside that of induction")
     for row in (row for row in rows.values() if row["known"] is None):
         for curve in row["curves"]["joint"]:
             right.plot(row["updates"], curve, color=ACCENT, linewidth=1.1, alpha=0.8)
@@ -143,7 +145,7 @@ def draw(rows: dict[str, dict[str, Any]], path: Path) -> Path:
     for axes in (left, right):
         quiet_axes(axes, grid="y")
         axes.set_xlabel("updates", fontsize=BODY, color=INK)
-    left.legend(fontsize=BODY, frameon=False)
+    legend(left)
     return write_figure(figure, path)
 
 

@@ -67,8 +67,8 @@ def print_table(tasks: dict[str, Any]) -> None:
 
 
 def draw_figure(tasks: dict[str, Any], path: Path) -> Path:
-    """Returns of training by update, one line a seed, with the rules as dashed lines."""
-    from jaxmarl.viz.style import ACCENT, BODY, GAIN, INK, LOSS, new_figure, panel_title, quiet_axes, write_figure
+    """Returns of training by update, one faint line a seed, with what the rules earn."""
+    from jaxmarl.viz.style import BODY, FAINT, INK, SERIES, legend, new_figure, panel_title, quiet_axes, write_figure
 
     figure = new_figure(5.5 * len(tasks), 4.2)
     panels = figure.subplots(1, len(tasks), squeeze=False)[0]
@@ -76,20 +76,15 @@ def draw_figure(tasks: dict[str, Any], path: Path) -> Path:
         quiet_axes(panel, grid="y")
         for curve in np.array(record["returns"], float).T:
             steps = np.flatnonzero(np.isfinite(curve))
-            panel.plot(steps + 1, curve[steps], color=ACCENT, alpha=0.5, linewidth=1.2)
-        lines = [(rule, x) for rule, x in record["known"].items() if "risk aversion" not in rule]
-        for (rule, value), colour in zip(lines, (INK, LOSS, GAIN), strict=False):
-            panel.axhline(value, color=colour, linewidth=1, linestyle="--", label=f"{rule}: {value:.1f}")
-        panel.axhline(
-            record["mean"],
-            color=ACCENT,
-            linewidth=1.2,
-            linestyle=":",
-            label=f"PPO, fresh episodes: {record['mean']:.1f}",
-        )
+            panel.plot(steps + 1, curve[steps], color=FAINT, linewidth=1)
+        hidden = ("risk aversion", "perfect foresight")  # which nobody can earn
+        lines = [(rule, x) for rule, x in record["known"].items() if not any(word in rule for word in hidden)]
+        lines = [("PPO, fresh episodes", record["mean"]), *lines]
+        for (rule, value), look in zip(lines, SERIES, strict=False):
+            panel.axhline(value, **look.line, linewidth=1.5, label=f"{rule}: {value:.1f}")
         low, high = panel.get_ylim()
         panel.set_ylim(max(low, -0.5 * high), high + 0.5 * max(high, 0.0))  # room for the legend; early losses are cut
-        panel.legend(fontsize=BODY, frameon=False, loc="upper right")
+        legend(panel, loc="upper right")
         panel.set_xlabel("updates", fontsize=BODY, color=INK)
         panel.set_ylabel("total reward of an episode", fontsize=BODY, color=INK)
         panel_title(panel, name)

@@ -125,46 +125,35 @@ def print_tables(ipd: list[dict[str, Any]], coin: list[dict[str, Any]]) -> None:
 
 def draw_figure(ipd: list[dict[str, Any]], coin: list[dict[str, Any]], path: Path) -> Path:
     """Probabilities of cooperation by state, and rewards in the Coin Game as learning goes on."""
-    from jaxmarl.viz.style import (
-        ACCENT,
-        BODY,
-        FAINT,
-        GAIN,
-        INK,
-        LOSS,
-        new_figure,
-        panel_title,
-        quiet_axes,
-        write_figure,
-    )
+    from jaxmarl.viz.style import BODY, FAINT, INK, SERIES, legend, new_figure, panel_title, quiet_axes, write_figure
 
     figure = new_figure(11.5 if coin else 7.5, 4.4)
     axes = figure.subplots(1, 2 if coin else 1, squeeze=False)[0]
     quiet_axes(axes[0], grid="y")
     names = list(dict.fromkeys(row["learner"] for row in ipd))
-    for i, (name, colour) in enumerate(zip(names, (ACCENT, FAINT, GAIN, INK, LOSS), strict=True)):
+    for i, (name, look) in enumerate(zip(names, SERIES, strict=False)):
         for row in [row for row in ipd if row["learner"] == name]:
             place = np.arange(5) + 0.15 * (i - 2)
             label = name if row["seed"] == 0 else None
-            axes[0].plot(place, row["p"], "o", color=colour, alpha=0.75, markersize=5, label=label)
+            axes[0].scatter(place, row["p"], **look.dots, alpha=0.75, s=30, label=label)
     axes[0].set_xticks(range(5), STATES)
     axes[0].set_ylim(-0.03, 1.03)
     axes[0].set_xlabel("last round (own action first)", fontsize=BODY, color=INK)
     panel_title(axes[0], "Iterated prisoner's dilemma: probability of cooperation")
-    figure.legend(fontsize=BODY, frameon=False, loc="outside lower left", ncols=5)
+    legend(figure, loc="outside lower left", handlelength=1)
     if coin:
         quiet_axes(axes[1], grid="y")
-        for name, colour in zip(OPPONENTS, (INK, GAIN, LOSS), strict=True):
+        for name, look in zip(OPPONENTS, SERIES, strict=False):
             for seed in sorted({row["seed"] for row in coin}):
                 rows = [row for row in coin if row["seed"] == seed]
                 label = f"against {name}" if seed == 0 else None
                 axes[1].plot(
-                    [r["updates"] for r in rows], [r[name][0] for r in rows], color=colour, label=label, marker="."
+                    [r["updates"] for r in rows], [r[name][0] for r in rows], **look.marked, markersize=4, label=label
                 )
-        axes[1].axhline(0.334, color=FAINT, linewidth=0.8, linestyle="--", label="two cooperators")
+        axes[1].axhline(0.334, color=FAINT, linewidth=0.8, label="two cooperators")
         axes[1].axhline(0.0, color=FAINT, linewidth=0.8)
         axes[1].set_xlabel("updates", fontsize=BODY, color=INK)
-        axes[1].legend(fontsize=BODY, frameon=False, loc="upper right")
+        legend(axes[1], loc="upper right")
         panel_title(axes[1], "Coin Game: reward a step")
     return write_figure(figure, path)
 

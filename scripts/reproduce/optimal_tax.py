@@ -164,18 +164,7 @@ def print_table(found: dict[str, Any]) -> None:
 
 def draw_figure(found: dict[str, Any], path: Path) -> Path:
     """Schedules of the planners, and how much welfare learners are short of the best while they learn."""
-    from jaxmarl.viz.style import (
-        ACCENT,
-        BODY,
-        FAINT,
-        GAIN,
-        INK,
-        LOSS,
-        new_figure,
-        panel_title,
-        quiet_axes,
-        write_figure,
-    )
+    from jaxmarl.viz.style import BODY, FAINT, INK, SERIES, legend, new_figure, panel_title, quiet_axes, write_figure
 
     figure = new_figure(11, 4.4)
     left, right = figure.subplots(1, 2)
@@ -187,45 +176,43 @@ def draw_figure(found: dict[str, Any], path: Path) -> Path:
     def schedule(rates, **style):
         left.plot(edges, [*rates, rates[-1]], drawstyle="steps-post", **style)
 
-    for name, colour, width in (("middle", LOSS, 1.4), ("optimal", GAIN, 3.0), ("bracket", INK, 1.2)):
-        schedule(rows[NAMES[name]]["rates"], color=colour, linewidth=width, label=NAMES[name])
+    schedule(rows[NAMES["optimal"]]["rates"], color=FAINT, linewidth=4.5, label=NAMES["optimal"])
+    for name, look in zip(("bracket", "middle"), SERIES, strict=False):
+        schedule(rows[NAMES[name]]["rates"], **look.line, linewidth=1.4, label=NAMES[name])
     for row in found["rows"]:
         if row["planner"].startswith("PPO"):
             schedule(
                 row["rates"],
-                color=ACCENT,
-                alpha=0.8,
-                linewidth=1.0,
+                **SERIES[2].line,
+                linewidth=1.2,
                 label="PPO, each seed" if row["planner"].endswith(" 0") else None,
             )
     smooth = found["smooth"]
-    left.plot(smooth["incomes"], smooth["rates"], color=FAINT, linestyle="--", label="without brackets (Diamond)")
+    left.plot(smooth["incomes"], smooth["rates"], **SERIES[3].line, label="without brackets (Diamond)")
     left.set_xscale("log")
     left.set_xlim(1, 1000)
     left.set_xticks([1, 10, 100, 1000], ["1", "10", "100", "1,000"])
     left.set_ylim(0.38, 0.92)
     left.set_xlabel("income, thousands a year", fontsize=BODY, color=INK)
     left.set_ylabel("marginal rate", fontsize=BODY, color=INK)
-    left.legend(fontsize=BODY, frameon=False, loc="upper right")
+    legend(left, loc="upper right")
     panel_title(left, "Marginal rates")
     quiet_axes(right, grid="y")
     best = rows[NAMES["optimal"]]["welfare"]
     labels = {"PPO": "PPO, as it explores", "gradient": "gradient through the economy"}
-    for (name, curves), colour in zip(found["curves"].items(), (ACCENT, GAIN), strict=True):
+    for (name, curves), look in zip(found["curves"].items(), SERIES, strict=False):
         for i, curve in enumerate(np.array(curves).T):
-            right.plot(1 - curve / best, color=colour, alpha=0.6, linewidth=1.2, label=labels[name] if i == 0 else None)
-    for name, colour in (("middle", LOSS), ("linear", FAINT)):
-        label, short = NAMES[name], 1 - rows[NAMES[name]]["welfare"] / best
-        right.axhline(
-            max(short, 1e-6), color=colour, linestyle="--", linewidth=1, label=f"{label}: {100 * short:.2g} %"
-        )
+            right.plot(1 - curve / best, **look.line, linewidth=1.2, label=labels[name] if i == 0 else None)
+    for name, look in zip(("middle", "linear"), SERIES[2:], strict=False):
+        short = 1 - rows[NAMES[name]]["welfare"] / best
+        right.axhline(max(short, 1e-6), **look.line, linewidth=1.2, label=f"{NAMES[name]}: {100 * short:.2g} %")
     right.set_yscale("log")
     right.set_ylim(2e-4, 2)
     right.set_yticks([1e-3, 1e-2, 1e-1, 1])
     right.minorticks_off()
     right.set_xlabel("updates", fontsize=BODY, color=INK)
     right.set_ylabel("welfare short of the best, share", fontsize=BODY, color=INK)
-    right.legend(fontsize=BODY, frameon=False, loc="upper right")
+    legend(right, loc="upper right")
     panel_title(right, "Welfare while learning")
     return write_figure(figure, path)
 

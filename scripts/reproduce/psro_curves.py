@@ -201,27 +201,16 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 
 
 def draw_figure(rows: list[dict[str, Any]], path: Path) -> Path:
-    """One panel a game: NashConv by iteration, a colour a meta-solver, ours solid and the peer's dotted."""
+    """One panel a game: NashConv by iteration, a look a meta-solver, ours as lines and the peer's as points."""
     from matplotlib.ticker import MaxNLocator
 
-    from jaxmarl.viz.style import (
-        ACCENT,
-        BODY,
-        FAINT,
-        GAIN,
-        INK,
-        LOSS,
-        new_figure,
-        panel_title,
-        quiet_axes,
-        write_figure,
-    )
+    from jaxmarl.viz.style import BODY, FAINT, INK, SERIES, legend, new_figure, panel_title, quiet_axes, write_figure
 
     games = list(dict.fromkeys(row["game"] for row in rows))
     columns = min(len(games), 3)
     lines = -(-len(games) // columns)
     figure = new_figure(4.6 * columns, 3.7 * lines + 0.5)
-    colours = dict(zip(METAS, (ACCENT, LOSS, GAIN), strict=True))
+    looks = dict(zip(METAS, SERIES, strict=False))
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
     for axes in panels[len(games) :]:
         axes.set_axis_off()
@@ -229,13 +218,13 @@ def draw_figure(rows: list[dict[str, Any]], path: Path) -> Path:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         quiet_axes(axes, grid="y")
         for row in (row for row in rows if row["game"] == game):
-            colour = colours[row["meta"]]
+            look = looks[row["meta"]]
             for curve in row["renamed"]:
-                _draw_curve(axes, curve, color=colour, linewidth=0.7, alpha=0.3)
-            _draw_curve(axes, row["ours"], color=colour, linewidth=1.4, label=f"{row['meta']}, jaxmarl")
+                _draw_curve(axes, curve, color=look.colour, linewidth=0.7, alpha=0.3)
+            _draw_curve(axes, row["ours"], **look.line, linewidth=1.4, label=f"{row['meta']}, jaxmarl")
             if row["peer"]:
-                dots = {"linestyle": "none", "marker": "o", "markersize": 3.4, "markerfacecolor": "none"}
-                _draw_curve(axes, row["peer"], color=colour, label=f"{row['meta']}, psro_v2", **dots)
+                dots = {**look.dots, "linestyle": "none", "markersize": 4, "markerfacecolor": "none"}
+                _draw_curve(axes, row["peer"], label=f"{row['meta']}, psro_v2", **dots)
         axes.set_yscale("log")
         axes.set_ylim(SOLVED / 2, 3 * max(row["ours"][0] for row in rows if row["game"] == game))
         axes.axhline(SOLVED, color=FAINT, linewidth=0.8)
@@ -243,8 +232,7 @@ def draw_figure(rows: list[dict[str, Any]], path: Path) -> Path:
         panel_title(axes, CASES[game].title)
         if game == games[0]:
             axes.set_ylabel("NashConv", fontsize=BODY, color=INK)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=6, fontsize=BODY, frameon=False)
+    legend(figure)
     return write_figure(figure, path)
 
 

@@ -169,40 +169,28 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 
 def draw_figure(rows: list[dict[str, Any]], path: Path) -> Path:
     """One panel a game: exact NashConv (lines) and what learned responses gained (dots) by iteration."""
-    from jaxmarl.viz.style import (
-        ACCENT,
-        BODY,
-        FAINT,
-        GAIN,
-        INK,
-        LOSS,
-        new_figure,
-        panel_title,
-        quiet_axes,
-        write_figure,
-    )
+    from jaxmarl.viz.style import BODY, INK, SERIES, legend, new_figure, panel_title, quiet_axes, write_figure
 
     games = list(dict.fromkeys(row["game"] for row in rows))
     names = {"nash": "Nash mixture", "uniform": "uniform mixture", "last": "newest only", "greedy": "Nash, greedy"}
     names["exact"] = "Nash, exact responses"
-    colours = dict(zip(RUNS, (ACCENT, GAIN, LOSS, INK, FAINT), strict=True))
+    looks = dict(zip([run for run in RUNS if any(row["run"] == run for row in rows)], SERIES, strict=False))
     figure = new_figure(6.2 * len(games), 4.4)
     for axes, game in zip(figure.subplots(1, len(games), squeeze=False)[0], games, strict=True):
         quiet_axes(axes, grid="y")
         for row in (row for row in rows if row["game"] == game):
-            places, dashes = np.arange(1, len(row["exact"]) + 1), "--" if row["run"] == "exact" else "-"
-            label = names[row["run"]]
-            axes.plot(places, row["exact"], color=colours[row["run"]], linewidth=1.6, linestyle=dashes, label=label)
+            places, look = np.arange(1, len(row["exact"]) + 1), looks[row["run"]]
+            axes.plot(places, row["exact"], **look.line, linewidth=1.6, label=names[row["run"]])
             if row["run"] == "exact":
                 continue
             errors = 2 * np.asarray(row["error"])
-            dots = {"fmt": "o", "markersize": 3.5, "linewidth": 0.9, "color": colours[row["run"]], "alpha": 0.7}
+            dots = {**look.dots, "linestyle": "none", "markersize": 4, "elinewidth": 0.9, "alpha": 0.7}
             axes.errorbar(places, row["learned"], errors, **dots)
         axes.set_ylim(bottom=0)
         axes.set_xlabel("iteration", fontsize=BODY, color=INK)
         panel_title(axes, case(game, smoke=True).title)
     figure.axes[0].set_ylabel("NashConv: exact (lines), learned gain (dots)", fontsize=BODY, color=INK)
-    figure.axes[0].legend(fontsize=BODY, frameon=False)
+    legend(figure.axes[0])
     return write_figure(figure, path)
 
 

@@ -202,11 +202,12 @@ def draw_figure(record: dict[str, Any], path: Path) -> Path:
         for axis, name, title in zip(row, ("mean", "variance", "harm_rate"), titles, strict=True):
             quiet_axes(axis, grid="x")
             for i, (method, numbers) in enumerate(reversed(table.items())):
-                colour = ACCENT if method in RISK_AVERSE else INK
+                averse = method in RISK_AVERSE
+                colour = ACCENT if averse else INK
                 low, high = numbers[name]["interval"]
                 axis.plot(numbers[name]["seeds"], [i] * len(numbers[name]["seeds"]), ".", color=FAINT, markersize=4)
                 axis.plot([low, high], [i, i], color=colour, linewidth=2)
-                axis.plot(numbers[name]["mean"], i, "o", color=colour, markersize=6)
+                axis.plot(numbers[name]["mean"], i, "o" if averse else "s", color=colour, markersize=6)
             axis.set_ylim(-0.6, len(table) - 0.4)
             labels = [METHODS[method].label for method in reversed(table)] if axis is row[0] else [""] * len(table)
             axis.set_yticks(range(len(table)), labels, fontsize=BODY, color=INK)

@@ -202,22 +202,11 @@ def print_tables(found: dict[str, Any], pairs: list[dict[str, Any]]) -> None:
 
 def draw_figure(found: dict[str, Any], path: Path) -> Path:
     """Learning curves in both markets, and the year's profit of every seed."""
-    from jaxmarl.viz.style import (
-        ACCENT,
-        BODY,
-        FAINT,
-        GAIN,
-        INK,
-        LOSS,
-        new_figure,
-        panel_title,
-        quiet_axes,
-        write_figure,
-    )
+    from jaxmarl.viz.style import BODY, FAINT, INK, SERIES, legend, new_figure, panel_title, quiet_axes, write_figure
 
     figure = new_figure(13, 4.4)
     axes = figure.subplots(1, 3, width_ratios=(1, 1, 1.1))
-    colours = dict(zip(METHODS, (GAIN, ACCENT, LOSS, FAINT), strict=True))
+    looks = dict(zip(METHODS, SERIES, strict=False))
     scale = float((catalogue("linked").base_demand * catalogue("linked").base_price).sum())
     for panel, market in zip(axes, MARKETS, strict=False):
         quiet_axes(panel, grid="y")
@@ -225,26 +214,28 @@ def draw_figure(found: dict[str, Any], path: Path) -> Path:
         for name, row in found[market]["methods"].items():
             curve = np.asarray(row["curve"]) * WEEKS * scale / rules["static"]["year"]
             steps = np.arange(1, curve.shape[1] + 1)
-            panel.plot(steps, curve.mean(axis=0), color=colours[name], label=name, linewidth=1.4)
+            panel.plot(steps, curve.mean(axis=0), **looks[name].line, label=name, linewidth=1.6)
             low, high = np.quantile(curve, [0.1, 0.9], axis=0)
-            panel.fill_between(steps, low, high, color=colours[name], alpha=0.15, linewidth=0)
-        for rule_name, style in (("static", ":"), ("joint", "--")):
-            level = rules[rule_name]["year"] / rules["static"]["year"]
-            panel.axhline(level, color=INK, linestyle=style, linewidth=1, label=f"{rule_name} prices")
+            panel.fill_between(steps, low, high, color=looks[name].colour, alpha=0.15, linewidth=0)
+        joint = rules["joint"]["year"] / rules["static"]["year"]
+        for level, text in {1.0: "static prices", joint: "joint prices" if joint > 1.005 else "static = joint"}.items():
+            panel.axhline(level, color=FAINT, linewidth=1)
+            place = {"transform": panel.get_yaxis_transform(), "ha": "right", "va": "bottom"}
+            panel.text(1.0, level, text, fontsize=BODY, color=INK, **place)
         panel.set_xlabel("updates", fontsize=BODY, color=INK)
         panel_title(panel, f"{market.capitalize()} products: training")
     axes[0].set_ylabel("year's profit, in units of static prices'", fontsize=BODY, color=INK)
-    axes[1].legend(fontsize=BODY - 1, frameon=False, loc="lower right")
+    legend(axes[1], fontsize=BODY - 1, loc="lower right")
     panel = axes[2]
     quiet_axes(panel, grid="x")
     rules = found["linked"]["rules"]
     for place, name in enumerate(METHODS):
         years = np.asarray(found["linked"]["methods"][name]["year"]) / rules["static"]["year"]
         heights = place + np.linspace(-0.18, 0.18, len(years))
-        panel.plot(years, heights, "o", color=colours[name], markersize=4, alpha=0.8)
+        panel.scatter(years, heights, **looks[name].dots, s=16, alpha=0.8)
         panel.plot([years.mean()] * 2, [place - 0.3, place + 0.3], color=INK, linewidth=1.6)
-    for rule_name, style in (("static", ":"), ("joint", "--")):
-        panel.axvline(rules[rule_name]["year"] / rules["static"]["year"], color=INK, linestyle=style, linewidth=1)
+    for rule_name in ("static", "joint"):
+        panel.axvline(rules[rule_name]["year"] / rules["static"]["year"], color=FAINT, linewidth=1)
     panel.set_yticks(range(len(METHODS)), [name.replace(", ", ",\n") for name in METHODS], fontsize=BODY)
     panel.invert_yaxis()
     panel.set_xlabel("year's profit of greedy play, in units of static prices'", fontsize=BODY, color=INK)

@@ -245,7 +245,18 @@ def print_table(records: list[dict[str, Any]]) -> None:
 
 def draw_figure(records: list[dict[str, Any]], path: Path) -> Path:
     """A panel a task: mean against the tail, a point a level, a line a seed."""
-    from jaxmarl.viz.style import ACCENT, BODY, FAINT, INK, SMALL, new_figure, panel_title, quiet_axes, write_figure
+    from jaxmarl.viz.style import (
+        BODY,
+        FAINT,
+        INK,
+        SERIES,
+        SMALL,
+        legend,
+        new_figure,
+        panel_title,
+        quiet_axes,
+        write_figure,
+    )
 
     shown = [name for name in TASKS if any(record["task"] == name for record in records)]
     figure = new_figure(4.2 * len(shown), 4.0)
@@ -255,22 +266,26 @@ def draw_figure(records: list[dict[str, Any]], path: Path) -> Path:
         for k, record in enumerate(own):
             x = [row[f"cvar_{TAIL:g}"] for row in record["rows"]]
             y = [row["mean"] for row in record["rows"]]
-            axes.plot(x, y, color=ACCENT, marker="o", ms=4, linewidth=1, alpha=0.9 if k == 0 else 0.4)
+            axes.plot(x, y, **SERIES[k % len(SERIES)].marked, ms=4, linewidth=1.2, label=f"seed {record['seed']}")
             if k == 0:
                 for row, a, b in zip(record["rows"], x, y, strict=True):
                     if row["level"] in (0.05, 1.0):
                         text = f"level {row['level']:g}"
-                        axes.annotate(text, (a, b), (6, -10), textcoords="offset points", fontsize=SMALL, color=ACCENT)
+                        shift, side = ((-6, -3), "right") if row["level"] == 1.0 else ((6, -10), "left")
+                        axes.annotate(
+                            text, (a, b), shift, textcoords="offset points", ha=side, fontsize=SMALL, color=INK
+                        )
         for row in own[0]["known"]:
             point = row[f"cvar_{TAIL:g}"], row["mean"]
-            axes.scatter(*point, color=FAINT, s=18, zorder=2)
+            axes.scatter(*point, color=FAINT, marker="D", s=18, zorder=2)
             axes.annotate(
                 row["policy"].replace("_", " "), point, (5, 3), textcoords="offset points", fontsize=SMALL, color=INK
             )
         axes.set_xlabel(f"conditional value at risk, worst {TAIL:.0%} ({task.unit})", fontsize=BODY, color=INK)
         axes.set_ylabel(f"mean ({task.unit})", fontsize=BODY, color=INK)
-        axes.margins(x=0.15, y=0.1)
+        axes.margins(x=0.2, y=0.1)
         panel_title(axes, task.title)
+    legend(figure)
     return write_figure(figure, path)
 
 

@@ -132,9 +132,11 @@ def draw(returns: np.ndarray, names: tuple[str, ...], score: AgentScore, path: P
     axes = figure.subplots()
     places = np.arange(len(names))
     axes.hlines(places, other[order], mean[order], color="#d5d9de", linewidth=2.2, zorder=1)
-    axes.scatter(other[order], places, color=style.FAINT, s=20, zorder=2, label="greenberg, the best bot")
-    axes.errorbar(mean[order], places, xerr=1.96 * error[order], fmt="none", ecolor=style.GAIN, elinewidth=1, zorder=3)
-    axes.scatter(mean[order], places, color=style.GAIN, s=24, zorder=4, label="the record agent")
+    axes.scatter(other[order], places, color=style.FAINT, marker="D", s=18, zorder=2, label="greenberg, the best bot")
+    axes.errorbar(
+        mean[order], places, xerr=1.96 * error[order], fmt="none", ecolor=style.ACCENT, elinewidth=1, zorder=3
+    )
+    axes.scatter(mean[order], places, color=style.ACCENT, s=26, zorder=4, label="the record agent")
     axes.axvline(0, color=style.INK, linewidth=0.8)
     axes.set_yticks(places, [names[k] for k in order])
     axes.set_ylim(len(names) - 0.4, -0.6)
@@ -258,11 +260,9 @@ def curves(args: Args, console: Console) -> None:
         table.add_row(str(k), f"{each.throws:,}", *(f"{x:.1f}" for x in points[-1]), *(f"{x:.3f}" for x in ends))
     console.print(table)
     means, errors, worst = map(np.array, zip(*points, strict=True))
-    left.errorbar(throws, means, 1.96 * errors, color=style.GAIN, marker="o", label="mean of all bots")
-    left.plot(throws, worst, color=style.LOSS, marker="s", label="worst bot")
-    left.axhline(
-        PUBLISHED["greenberg, best bot"][0], color=style.FAINT, linestyle="--", label="greenberg, the best bot"
-    )
+    left.errorbar(throws, means, 1.96 * errors, **style.SERIES[0].marked, label="mean of all bots")
+    left.plot(throws, worst, **style.SERIES[1].marked, label="worst bot")
+    left.axhline(PUBLISHED["greenberg, best bot"][0], color=style.FAINT, label="greenberg, the best bot")
     left.set_xlabel("million throws, this round's included", fontsize=style.BODY, color=style.INK)
     style.panel_title(left, "Return of the matches recorded in each round")
     start = 0
@@ -273,7 +273,7 @@ def curves(args: Args, console: Console) -> None:
         right.axvline(start, color=style.FAINT, linewidth=0.8)
     right.set_xlabel("gradient step (lines: matches recorded anew)", fontsize=style.BODY, color=style.INK)
     style.panel_title(right, "Payoff of a throw while fitting, mean of 50")
-    left.legend(fontsize=style.BODY, frameon=False)
+    style.legend(left)
     for axes in (left, right):
         style.quiet_axes(axes, grid="y")
     found = [{"throws": each.throws, "points": point} for each, point in zip(rounds, points, strict=True)]

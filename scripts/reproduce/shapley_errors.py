@@ -81,28 +81,17 @@ def print_table(rows: list[dict[str, Any]], runs: int) -> None:
 
 def draw_figure(rows: list[dict[str, Any]], path: Path) -> Path:
     """Errors against budgets, a panel for each game."""
-    from jaxmarl.viz.style import (
-        ACCENT,
-        BODY,
-        FAINT,
-        GAIN,
-        INK,
-        LOSS,
-        new_figure,
-        panel_title,
-        quiet_axes,
-        write_figure,
-    )
+    from jaxmarl.viz.style import BODY, INK, SERIES, legend, new_figure, panel_title, quiet_axes, write_figure
 
     names = list(dict.fromkeys(row["game"] for row in rows))
     figure = new_figure(12, 4.0)
     for axes, game in zip(figure.subplots(1, len(names)), names, strict=True):
         quiet_axes(axes, grid="y")
-        for name, colour, marker in zip(METHODS, (ACCENT, LOSS, GAIN, FAINT), "osD^", strict=True):
+        for name, look in zip(METHODS, SERIES, strict=False):
             line = [row for row in rows if (row["game"], row["method"]) == (game, name)]
             places, heights = [row["budget"] for row in line], [row["error"] for row in line]
             errors = [2 * row["standard_error"] for row in line]
-            axes.errorbar(places, heights, errors, marker=marker, markersize=5, color=colour, capsize=2, label=name)
+            axes.errorbar(places, heights, errors, **look.marked, markersize=5, capsize=2, label=name)
         axes.set_xscale("log")
         axes.set_yscale("log")
         budgets = sorted({row["budget"] for row in rows})
@@ -111,7 +100,7 @@ def draw_figure(rows: list[dict[str, Any]], path: Path) -> Path:
         axes.set_xlabel("evaluations of coalitions", fontsize=BODY, color=INK)
         panel_title(axes, game[0].upper() + game[1:])
     figure.axes[0].set_ylabel("mean squared error", fontsize=BODY, color=INK)
-    figure.axes[0].legend(fontsize=BODY - 1, frameon=False, loc="lower left")
+    legend(figure.axes[0], fontsize=BODY - 1, loc="lower left")
     return write_figure(figure, path)
 
 

@@ -82,7 +82,18 @@ def print_table(found: dict[tuple[str, str, float], list[Attained]]) -> None:
 
 def draw_figure(found: dict[tuple[str, str, float], list[Attained]], path: Path) -> Path:
     """A panel each process and objective: the optimum, the risk-neutral policy, and every seed."""
-    from jaxmarl.viz.style import ACCENT, BODY, FAINT, GAIN, INK, new_figure, panel_title, quiet_axes, write_figure
+    from jaxmarl.viz.style import (
+        ACCENT,
+        BODY,
+        FAINT,
+        INK,
+        SERIES,
+        legend,
+        new_figure,
+        panel_title,
+        quiet_axes,
+        write_figure,
+    )
 
     panels = list(dict.fromkeys((name, objective) for name, objective, _ in found))
     figure = new_figure(3.7 * len(panels), 3.7)
@@ -91,8 +102,8 @@ def draw_figure(found: dict[tuple[str, str, float], list[Attained]], path: Path)
         rows = {aim: each for (a, b, aim), each in found.items() if (a, b) == (name, objective)}
         aims = list(rows)
         places = list(range(len(aims)))
-        axes.plot(places, [rows[aim][0].neutral for aim in aims], color=FAINT, marker="s", ms=4, label="risk-neutral")
-        axes.plot(places, [rows[aim][0].optimum for aim in aims], color=GAIN, marker="_", ms=12, label="optimum")
+        axes.plot(places, [rows[aim][0].neutral for aim in aims], **SERIES[1].marked, ms=4, label="risk-neutral")
+        axes.plot(places, [rows[aim][0].optimum for aim in aims], color=FAINT, linewidth=4, label="optimum")
         for place, aim in zip(places, aims, strict=True):
             values = [row.value for row in rows[aim]]
             spread = np.linspace(-0.15, 0.15, len(values)) if len(values) > 1 else [0.0]
@@ -103,7 +114,7 @@ def draw_figure(found: dict[tuple[str, str, float], list[Attained]], path: Path)
         axes.set_ylabel(worth, fontsize=BODY, color=INK)
         axes.set_xlabel(AIMS[objective], fontsize=BODY, color=INK)
         panel_title(axes, f"{name}: {objective}")
-    axes.legend(frameon=False, fontsize=BODY)
+    legend(axes)
     return write_figure(figure, path)
 
 

@@ -147,12 +147,11 @@ def print_table(cells: list[dict[str, Any]]) -> None:
 def draw_figure(cells: list[dict[str, Any]], path: Path) -> Path:
     """A panel for each game: means of seeds, their range, and what is known."""
     from jaxmarl.viz.style import (
-        ACCENT,
         BODY,
         FAINT,
-        GAIN,
         INK,
-        LOSS,
+        SERIES,
+        legend,
         new_figure,
         panel_title,
         quiet_axes,
@@ -160,7 +159,7 @@ def draw_figure(cells: list[dict[str, Any]], path: Path) -> Path:
         write_figure,
     )
 
-    colours = dict(zip(LEARNERS, (LOSS, ACCENT, GAIN, INK), strict=True))
+    looks = dict(zip(LEARNERS, SERIES, strict=False))
     widths = dict(zip(LEARNERS, (4.5, 3.0, 2.0, 1.0), strict=True))  # so that curves on top of each other are seen
     games = list(dict.fromkeys(cell["game"] for cell in cells))
     rows = -(-len(games) // 2)
@@ -171,7 +170,7 @@ def draw_figure(cells: list[dict[str, Any]], path: Path) -> Path:
         for cell in (cell for cell in cells if cell["game"] == game):
             name, steps = cell["learner"], np.array(cell["steps"]) / 1000
             label = name.replace("_", "-").upper()
-            seed_curves(axes, steps, np.array(cell["curves"]), colours[name], label, widths[name])
+            seed_curves(axes, steps, np.array(cell["curves"]), looks[name], label, widths[name])
         for label, height in GAMES[game][2].items():
             axes.axhline(height, color=FAINT, linewidth=0.8, linestyle="--")
             axes.annotate(label, (0.01, height), xycoords=("axes fraction", "data"), fontsize=BODY - 2, color=FAINT,
@@ -180,7 +179,7 @@ def draw_figure(cells: list[dict[str, Any]], path: Path) -> Path:
         panel_title(axes, TITLES[game])
     for axes in panels[len(games) :]:
         axes.set_visible(False)
-    panels[0].legend(fontsize=BODY - 1, frameon=False, loc="lower right")
+    legend(figure)
     return write_figure(figure, path)
 
 

@@ -20,6 +20,29 @@ def test_colours_of_lines_and_bars_stay_apart_in_grey():
         assert abs(first - second) > 25, f"{one} {first:.0f} and {other} {second:.0f}"
 
 
+def test_series_stay_apart_in_grey():
+    """A dash or a hatch that comes again does so in quite another grey; no marker comes again."""
+    shades = [lightness(look.colour) for look in style.SERIES]
+    assert max(shades) < 170
+    assert len({look.marker for look in style.SERIES}) == len(style.SERIES) == 8
+    for (one, shade), (other, second) in itertools.combinations(zip(style.SERIES, shades, strict=True), 2):
+        if one.dash == other.dash or one.hatch == other.hatch:
+            assert abs(shade - second) > 40, f"{one} {shade:.0f} and {other} {second:.0f}"
+
+
+def test_curves_of_seeds_and_their_legend_have_dashes():
+    figure = style.new_figure(4, 2)
+    for axes in figure.subplots(1, 2):
+        for name, look in zip("abc", style.SERIES, strict=False):
+            style.seed_curves(axes, [0, 1], np.array([[0.0, 1.0], [2.0, 1.0]]), look, name)
+    lines = axes.get_lines()
+    assert [(line.get_color(), line.get_linestyle()) for line in lines] == [each[:2] for each in style.SERIES[:3]]
+    np.testing.assert_array_equal(lines[0].get_ydata(), [1, 1])
+    box = style.legend(figure)  # one entry a name, not one a panel
+    assert [text.get_text() for text in box.get_texts()] == ["a", "b", "c"]
+    assert [line.get_linestyle() for line in box.get_lines()] == [look.dash for look in style.SERIES[:3]]
+
+
 def test_losses_are_marked():
     axes = style.new_figure(2, 2).subplots()
     style.mark_losses(axes, np.array([[0.0, -3.0], [3.0, -0.1]]), 0.5)
