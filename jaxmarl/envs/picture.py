@@ -12,6 +12,7 @@ Colour = tuple[int, int, int]
 
 PAPER, LINE, INK = (250, 250, 247), (226, 228, 232), (34, 39, 46)
 WHITE, GREY, WALL = (255, 255, 255), (139, 148, 158), (87, 96, 106)
+PITCH = (205, 226, 208)
 GREEN, RED, BROWN, WATER, GOLD = (10, 143, 105), (204, 65, 37), (130, 84, 45), (150, 196, 226), (221, 164, 32)
 AGENTS: tuple[Colour, ...] = (
     (36, 86, 166),

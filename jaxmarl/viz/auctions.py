@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from jaxmarl.experiments.auctions import AuctionAnswer
 from jaxmarl.viz import style
 
-COLOURS = (style.ACCENT, style.LOSS, style.GAIN, "#8a5fbf", "#b8860b")
 COLUMNS = 4
 
 
@@ -45,16 +44,14 @@ def plot_bids(answers: Sequence[AuctionAnswer], path: str | Path, title: str = "
 def _draw(axes: Axes, answer: AuctionAnswer, single: bool) -> None:
     style.quiet_axes(axes, "y")
     many = len(answer.types) > 1
-    for g, colour in zip(range(len(answer.types)), COLOURS, strict=False):
+    for g, look in zip(range(len(answer.types)), style.SERIES, strict=False):
         who = f"bidder {answer.groups.index(g)}, " if many and single else ""
         if answer.exact is not None:
             line, bids = _with_jumps(answer.types[g], answer.exact[g])
-            axes.plot(line, bids, color=colour, linewidth=1.4, label=f"{who}exact")
+            axes.plot(line, bids, **look.line, linewidth=1.4, label=f"{who}exact")
         dots = slice(None, None, max(answer.types.shape[1] // 32, 1))
         places, heights = answer.types[g, dots], answer.bids[g, dots]
-        axes.plot(
-            places, heights, "o", color=colour, markersize=3.2, alpha=0.75, label=f"{who}learned", markeredgewidth=0
-        )
+        axes.scatter(places, heights, **look.dots, s=10, alpha=0.75, label=f"{who}learned", linewidths=0)
     axes.set_xlim(0, None)
     axes.set_ylim(0, _top(answer))
     _title(axes, str(answer.setting), single)
@@ -65,7 +62,7 @@ def _draw(axes: Axes, answer: AuctionAnswer, single: bool) -> None:
     if single:
         axes.set_xlabel("signal", fontsize=style.BODY, color=style.INK)
         axes.set_ylabel("bid", fontsize=style.BODY, color=style.INK)
-        axes.legend(fontsize=style.BODY, frameon=False, loc="lower right")
+        style.legend(axes, loc="lower right")
 
 
 def _title(axes: Axes, text: str, single: bool) -> None:

@@ -10,8 +10,7 @@ from matplotlib.axes import Axes
 from jaxmarl.core.checks import require
 from jaxmarl.viz import style
 
-COLOURS = (style.ACCENT, style.LOSS, style.GAIN, "#8a5fbf", "#b8860b", style.INK)
-MOST_NAMED = len(COLOURS)
+MOST_NAMED = 6
 
 
 def plot_market_day(
@@ -67,13 +66,15 @@ def _draw_quotes(axes: Axes, mid: np.ndarray, half_spreads: np.ndarray) -> None:
     style.quiet_axes(axes, grid="y")
     steps = np.arange(len(mid))
     bids, asks = mid[:, None] - half_spreads[:, :, 0], mid[:, None] + half_spreads[:, :, 1]
-    for quotes, colour, label in ((asks, style.LOSS, "asks"), (bids, style.GAIN, "bids")):
+    for quotes, colour, dash, label in ((asks, style.LOSS, "--", "asks"), (bids, style.GAIN, "-", "bids")):
         lowest, highest = np.fmin.reduce(quotes, axis=1), np.fmax.reduce(quotes, axis=1)
         axes.fill_between(steps, lowest, highest, color=colour, alpha=0.25, linewidth=0, step="post")
         best = lowest if label == "asks" else highest
-        axes.step(steps, best, where="post", color=colour, linewidth=1.2, label=f"{label}: best, and range")
+        axes.step(
+            steps, best, where="post", color=colour, linestyle=dash, linewidth=1.2, label=f"{label}: best, and range"
+        )
     axes.step(steps, mid, where="post", color=style.INK, linewidth=1.0, label="mid price")
-    axes.legend(fontsize=style.SMALL, frameon=False, labelcolor=style.INK, ncols=3, loc="upper left")
+    style.legend(axes, fontsize=style.SMALL, ncols=3, loc="upper left")
     low, high = axes.get_ylim()
     axes.set_ylim(low, high + 0.18 * (high - low))  # room for the legend
     style.panel_title(axes, "Quotes around the mid price")
@@ -84,10 +85,10 @@ def _draw_inventories(axes: Axes, inventory: np.ndarray, names: list[str]) -> No
     axes.axhline(0, color=style.FAINT, linewidth=0.8)
     for i, name in enumerate(names):
         named = len(names) <= MOST_NAMED
-        colour = COLOURS[i] if named else style.FAINT
-        axes.plot(inventory[:, i], drawstyle="steps-post", color=colour, linewidth=1.2, label=name if named else None)
+        look = style.SERIES[i].line if named else {"color": style.FAINT}
+        axes.plot(inventory[:, i], drawstyle="steps-post", **look, linewidth=1.2, label=name if named else None)
     if len(names) <= MOST_NAMED:
-        axes.legend(fontsize=style.SMALL, frameon=False, labelcolor=style.INK, ncols=len(names), loc="upper left")
+        style.legend(axes, fontsize=style.SMALL, ncols=len(names), loc="upper left")
         low, high = axes.get_ylim()
         axes.set_ylim(low, high + 0.22 * (high - low))
     style.panel_title(axes, "Parcels held")

@@ -42,7 +42,7 @@ def plot_depth(
     axes.set_xlabel("price, ticks", fontsize=style.BODY, color=style.INK)
     axes.set_ylabel("lots", fontsize=style.BODY, color=style.INK)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(fontsize=style.BODY, frameon=False, loc="upper right")
+    style.legend(axes, loc="upper right")
     style.panel_title(axes, title)
     return style.write_figure(figure, path)
 
@@ -51,7 +51,7 @@ def _draw_side(axes: Axes, price: np.ndarray, quantity: np.ndarray, sign: int, c
     there = quantity > 0
     levels, index = np.unique(price[there], return_inverse=True)
     lots = np.bincount(index, weights=quantity[there])
-    axes.bar(levels, lots, width=0.8, color=colour, label=name)
+    axes.bar(levels, lots, width=0.8, facecolor=colour, hatch="///" if sign > 0 else "", edgecolor="white", label=name)
     order = np.argsort(sign * levels)
     away, total = levels[order], np.cumsum(lots[order])
     # the outer edge of each price, so that a step rises where its orders begin

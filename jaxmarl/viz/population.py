@@ -135,16 +135,16 @@ def _draw_curve(axes: Axes, curve: Curve) -> None:
     steps, worst = curve["steps"], -curve["within_pop_expl"]
     axes.axhline(0, color=style.FAINT, linewidth=0.8)
     noisy = "worst opponent (of noisy means: biased down)"
-    lines = [("whole population", curve["population_return"], style.ACCENT), (noisy, worst, style.LOSS)]
+    lines = [("whole population", curve["population_return"]), (noisy, worst)]
     marker = "o" if len(steps) < 3 else None
-    for label, values, colour in lines:
-        axes.plot(steps, values, color=colour, linewidth=1.8, marker=marker, label=label, solid_capstyle="round")
+    for (label, values), look in zip(lines, style.SERIES, strict=False):
+        axes.plot(steps, values, **look.line, linewidth=1.8, marker=marker, label=label)
     style.quiet_axes(axes, grid="y")
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
     axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
     axes.margins(x=0.01)
     axes.set_xlabel("environment steps", fontsize=style.BODY)
     axes.set_ylabel("mean return", fontsize=style.BODY)
-    axes.legend(loc="best", fontsize=style.SMALL, frameon=False)
+    style.legend(axes, fontsize=style.SMALL)
     first, last = (plain_number(curve["population_return"][i]) for i in (0, -1))
     style.panel_title(axes, style.minus(f"Average {first} → {last} in training"))

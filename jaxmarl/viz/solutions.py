@@ -9,7 +9,6 @@ from jaxmarl.evaluation.solutions import GAP_NAMES
 from jaxmarl.solvers.solution import Solution
 from jaxmarl.viz import style
 
-COLOURS = (style.ACCENT, style.LOSS, style.GAIN, "#8a5fbf", "#b8860b", style.INK)
 FLOOR = 1e-16  # a gap of exactly zero is drawn here on the logarithmic axis
 MOST_BARS = 60
 
@@ -54,10 +53,11 @@ def _path(trace: dict[str, np.ndarray], player: int) -> dict[str, np.ndarray]:
 
 def _draw_curves(axes: Axes, iteration: np.ndarray, curves: dict[str, np.ndarray]) -> None:
     style.quiet_axes(axes, "y")
-    for colour, (name, values) in zip(COLOURS, curves.items(), strict=False):
-        axes.loglog(iteration, np.maximum(values, FLOOR), color=colour, linewidth=1.6, label=name.replace("_", " "))
+    width = 1.6 if len(iteration) < 400 else 0.9  # thin where noise would cover other curves
+    for look, (name, values) in zip(style.SERIES, curves.items(), strict=False):
+        axes.loglog(iteration, np.maximum(values, FLOOR), **look.line, linewidth=width, label=name.replace("_", " "))
     axes.set_xlabel("iteration", fontsize=style.BODY, color=style.INK)
-    axes.legend(fontsize=style.SMALL, frameon=False, labelcolor=style.INK)
+    style.legend(axes, fontsize=style.SMALL)
     style.panel_title(axes, "Gaps")
 
 
@@ -78,7 +78,7 @@ def _draw_simplex(axes: Axes, player: int, path: dict[str, np.ndarray], final: n
     for label, colour, width in (("current", style.FAINT, 0.8), ("average", style.ACCENT, 1.6)):
         if label in path:
             axes.plot(*(path[label] @ corners).T, color=colour, linewidth=width, label=label, solid_capstyle="round")
-    axes.plot(*(final @ corners), "o", color=style.LOSS, markersize=6, label="solution", zorder=3)
+    axes.plot(*(final @ corners), "o", color=style.LOSS, mec="white", markersize=7, label="solution", zorder=3)
     axes.legend(fontsize=style.SMALL, frameon=False, labelcolor=style.INK, loc="upper left", bbox_to_anchor=(-0.05, 1))
     style.panel_title(axes, f"Path of player {player}")
 
@@ -88,13 +88,12 @@ def _draw_strategies(axes: Axes, strategies: list[np.ndarray]) -> None:
     width = 0.8 / len(strategies)
     longest = max(map(len, strategies))
     for i, strategy in enumerate(strategies):
-        colour, places = COLOURS[i % len(COLOURS)], np.arange(len(strategy))
+        look, places = style.SERIES[i % len(style.SERIES)], np.arange(len(strategy))
         if longest <= MOST_BARS:
-            axes.bar(
-                places + (i - (len(strategies) - 1) / 2) * width, strategy, width, color=colour, label=f"player {i}"
-            )
+            across = places + (i - (len(strategies) - 1) / 2) * width
+            axes.bar(across, strategy, width, **look.bars, label=f"player {i}")
         else:
-            axes.vlines(places, 0, strategy, color=colour, linewidth=0.8, alpha=0.7, label=f"player {i}")
+            axes.vlines(places, 0, strategy, color=look.colour, linewidth=0.8, alpha=0.7, label=f"player {i}")
     axes.set_xlabel("action", fontsize=style.BODY, color=style.INK)
     if longest <= 12:
         axes.set_xticks(range(longest))

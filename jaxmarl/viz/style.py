@@ -31,17 +31,17 @@ class Look(NamedTuple):
     hatch: str
 
     @property
-    def line(self) -> dict[str, str]:
+    def line(self) -> dict[str, Any]:
         """Arguments of `axes.plot` for a curve."""
         return {"color": self.colour, "linestyle": self.dash}
 
     @property
-    def marked(self) -> dict[str, str]:
+    def marked(self) -> dict[str, Any]:
         """Arguments of `axes.plot` for a curve through few points."""
         return {**self.line, "marker": self.marker}
 
     @property
-    def dots(self) -> dict[str, str]:
+    def dots(self) -> dict[str, Any]:
         """Arguments of `axes.scatter` for points without a line."""
         return {"color": self.colour, "marker": self.marker}
 

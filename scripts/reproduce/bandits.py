@@ -111,32 +111,20 @@ def print_tables(sharing: dict[str, Any], group: dict[str, Any], args: argparse.
 
 def draw_figure(sharing: dict[str, Any], group: dict[str, Any], args: argparse.Namespace, path: Path) -> Path:
     """Regret against time on a logarithmic axis: selfish players left, collaborators right."""
-    from jaxmarl.viz.style import (
-        ACCENT,
-        BODY,
-        FAINT,
-        GAIN,
-        INK,
-        LOSS,
-        new_figure,
-        panel_title,
-        quiet_axes,
-        write_figure,
-    )
+    from jaxmarl.viz.style import BODY, INK, SERIES, legend, new_figure, panel_title, quiet_axes, write_figure
 
     figure = new_figure(11, 4.4)
     left, right = figure.subplots(1, 2)
     times = args.rounds // UPDATES * np.arange(1, UPDATES + 1)
     for axes, rows, scale in ((left, sharing, 1), (right, group, 16)):
         quiet_axes(axes, grid="y")
-        for (name, row), colour in zip(rows.items(), (FAINT, INK, ACCENT, LOSS), strict=True):
-            colour = colour if axes is left else dict(zip(rows, (LOSS, ACCENT, INK, GAIN), strict=True))[name]
+        for (name, row), look in zip(rows.items(), SERIES, strict=False):
             mean, error = scale * np.array(row["regret"]), 2 * scale * np.array(row["error"])
-            axes.plot(times, mean, color=colour, label=name)
-            axes.fill_between(times, mean - error, mean + error, color=colour, alpha=0.15, linewidth=0)
+            axes.plot(times, mean, **look.line, label=name)
+            axes.fill_between(times, mean - error, mean + error, color=look.colour, alpha=0.15, linewidth=0)
         axes.set_xscale("log")
         axes.set_xlabel("rounds", fontsize=BODY, color=INK)
-        axes.legend(fontsize=BODY - 1, frameon=False, loc="upper left")
+        legend(axes, fontsize=BODY - 1, loc="upper left")
     left.set_yscale("log")
     panel_title(left, "Regret of a player who shares arms")
     panel_title(right, "Group regret on two bandits")

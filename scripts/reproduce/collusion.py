@@ -196,20 +196,20 @@ def draw_gains(axes: Axes, found: dict[str, Any]) -> None:
 
 def draw_response(axes: Axes, found: dict[str, Any]) -> None:
     """Mean prices around the deviation of one firm."""
-    from jaxmarl.viz.style import ACCENT, BODY, FAINT, INK, LOSS, panel_title, quiet_axes
+    from jaxmarl.viz.style import BODY, FAINT, INK, SERIES, legend, panel_title, quiet_axes
 
     quiet_axes(axes, grid="y")
     paths = found["paths"].mean(0)
     times = np.arange(len(paths)) - 1
     for level, name in ((found["nash_price"], "Nash"), (found["monopoly_price"], "monopoly")):
-        axes.axhline(level, color=FAINT, linewidth=1, linestyle="--")
+        axes.axhline(level, color=FAINT, linewidth=1)
         axes.text(times[-1], level, name, ha="right", va="bottom", color=INK, fontsize=BODY)
-    axes.plot(times, paths[:, 0], marker="o", markersize=4, color=LOSS, label="firm 1, which deviates in period 0")
-    axes.plot(times, paths[:, 1], marker="o", markersize=4, color=ACCENT, label="firm 2")
+    axes.plot(times, paths[:, 0], **SERIES[0].marked, markersize=4, label="firm 1, which deviates in period 0")
+    axes.plot(times, paths[:, 1], **SERIES[1].marked, markersize=4, label="firm 2")
     axes.set_ylim(found["nash_price"] - 0.03, found["monopoly_price"] + 0.04)
     axes.set_xlabel("period", fontsize=BODY, color=INK)
     axes.set_ylabel("mean price", fontsize=BODY, color=INK)
-    axes.legend(fontsize=BODY, frameon=False, loc="lower right", labelcolor=INK, bbox_to_anchor=(1.0, 0.08))
+    legend(axes, loc="lower right", bbox_to_anchor=(1.0, 0.08))
     share = (found["deviation_gain"] < ROUNDING).mean()
     panel_title(axes, f"A deviation does not pay in {share:.0%} of sessions")
 

@@ -107,36 +107,25 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 
 def draw_figure(rows: list[dict[str, Any]], path: Path) -> Path:
     """Regret a round against the horizon, a panel for each set of problems."""
-    from jaxmarl.viz.style import (
-        ACCENT,
-        BODY,
-        FAINT,
-        GAIN,
-        INK,
-        LOSS,
-        new_figure,
-        panel_title,
-        quiet_axes,
-        write_figure,
-    )
+    from jaxmarl.viz.style import BODY, FAINT, INK, SERIES, legend, new_figure, panel_title, quiet_axes, write_figure
 
     panels = list(dict.fromkeys(row["problems"] for row in rows))
     figure = new_figure(10, 4.2)
     for axes, panel in zip(figure.subplots(1, len(panels), sharey=True), panels, strict=True):
         quiet_axes(axes, grid="y")
         group = [row for row in rows if row["problems"] == panel]
-        for name, colour, marker in zip(METHODS, (LOSS, ACCENT, GAIN), "osD", strict=True):
+        for name, look in zip(METHODS, SERIES, strict=False):
             line = [row for row in group if row["method"] == name]
             places, heights = [row["rounds"] for row in line], np.array([row["regret"] for row in line])
             errors = 2 * np.array([row["error"] for row in line])
-            axes.errorbar(places, heights, errors, marker=marker, markersize=5, color=colour, capsize=2, label=name)
-        axes.axhline(group[0]["linear_gap"], color=FAINT, linewidth=1, linestyle="--", label="best linear contract")
+            axes.errorbar(places, heights, errors, **look.marked, markersize=5, capsize=2, label=name)
+        axes.axhline(group[0]["linear_gap"], color=FAINT, linewidth=1, label="best linear contract")
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlabel("rounds T (each learner starts anew)", fontsize=BODY, color=INK)
         panel_title(axes, panel[0].upper() + panel[1:])
     figure.axes[0].set_ylabel("regret a round", fontsize=BODY, color=INK)
-    figure.axes[0].legend(fontsize=BODY, frameon=False, loc="lower left")
+    legend(figure.axes[0], loc="lower left")
     return write_figure(figure, path)
 
 

@@ -123,34 +123,32 @@ def print_tables(rows: list[dict[str, Any]], listed: list[dict[str, Any]], marke
 
 def draw_figure(raw: dict[str, dict[str, np.ndarray]], path: Path) -> Path:
     """Every member's gain by joining a coalition, and the mean gains by budget (asymmetric markets)."""
-    from jaxmarl.viz.style import ACCENT, BODY, FAINT, GAIN, INK, new_figure, panel_title, quiet_axes, write_figure
+    from jaxmarl.viz.style import BODY, FAINT, INK, SERIES, legend, new_figure, panel_title, quiet_axes, write_figure
 
     figure = new_figure(11, 4.4)
     left, right = figure.subplots(1, 2)
-    colours = dict(zip(COALITIONS, (ACCENT, GAIN), strict=True))
+    looks = dict(zip(COALITIONS, SERIES, strict=False))
     quiet_axes(left, grid="y")
     markets = raw["asymmetric"]
     left.axhline(0, color=FAINT, linewidth=1)
-    for rule, marker in zip(COALITIONS, ("o", "x"), strict=True):
+    for rule in COALITIONS:
         gain = 100 * (markets[rule] / markets["independent"] - 1)
-        left.scatter(
-            markets["independent"], gain, s=14, marker=marker, linewidth=0.9, color=colours[rule], alpha=0.6, label=rule
-        )
+        left.scatter(markets["independent"], gain, s=14, **looks[rule].dots, alpha=0.6, label=rule)
     left.set(xscale="log")
     left.set_ylim(bottom=min(0.0, left.get_ylim()[0]))
     left.set_xlabel("a member's utility pacing alone", fontsize=BODY, color=INK)
     left.set_ylabel("gain in the coalition, %", fontsize=BODY, color=INK)
-    left.legend(fontsize=BODY, frameon=False, loc="upper right")
+    legend(left, loc="upper right", handlelength=1)
     panel_title(left, "Every member gains by joining")
     quiet_axes(right, grid="y")
     places = np.arange(len(RANKS))
     for shift, (rule, gain) in zip((-0.2, 0.2), gains_by_budget(markets).items(), strict=True):
-        right.bar(places + shift, 100 * gain, 0.36, color=colours[rule], label=rule)
+        right.bar(places + shift, 100 * gain, 0.36, **looks[rule].bars, label=rule)
     right.set_xticks(places, RANKS)
     right.set_xlabel("budget among the three members", fontsize=BODY, color=INK)
     right.set_ylabel("mean gain in utility, %", fontsize=BODY, color=INK)
     right.set_ylim(top=1.2 * right.get_ylim()[1])
-    right.legend(fontsize=BODY, frameon=False, loc="upper right", ncols=2)
+    legend(right, loc="upper right", ncols=2)
     panel_title(right, "Coordination favours small budgets, the hybrid less")
     return write_figure(figure, path)
 

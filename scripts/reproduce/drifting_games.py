@@ -139,20 +139,18 @@ def draw(cells: dict[str, dict[str, Any]], slope: dict[str, Any], path: Path) ->
     """Gaps over time for the two drifts, and regret against T."""
     figure = style.new_figure(13.5, 4.6)
     axes = figure.subplots(1, 3)
-    colours = [style.FAINT, style.ACCENT, "#6fa8dc", style.GAIN, "#b8860b", style.LOSS, "#8e63b5"]
     for panel, path_name, title in zip(
         axes, ("switch", "linear"), ("One switch, at half time", "One slow turn"), strict=False
     ):
-        for colour, (name, row) in zip(colours, cells.items(), strict=True):
+        for look, (name, row) in zip(style.SERIES, cells.items(), strict=False):
             cell = row[path_name]
-            panel.plot(cell["window_ends"], 100 * np.array(cell["gaps"]), color=colour, label=name, linewidth=1.4)
+            panel.plot(cell["window_ends"], 100 * np.array(cell["gaps"]), **look.line, label=name, linewidth=1.4)
         panel.set_xlabel("round", fontsize=style.BODY)
         style.quiet_axes(panel, grid="y")
         style.panel_title(panel, title)
         panel.set_ylim(0, 50)
     axes[0].set_ylabel("NashConv of what was played, % of payoff spread", fontsize=style.BODY)
-    handles = axes[0].get_legend_handles_labels()
-    figure.legend(*handles, loc="outside lower center", ncols=7, frameon=False, fontsize=style.SMALL)
+    style.legend(figure, fontsize=style.SMALL)
     _draw_slope(axes[2], slope)
     return style.write_figure(figure, path)
 

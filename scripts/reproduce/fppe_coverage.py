@@ -102,45 +102,34 @@ def print_tables(coverage: list[dict[str, Any]], power: list[dict[str, Any]], re
 
 def draw_figure(coverage: list[dict[str, Any]], power: list[dict[str, Any]], replications: int, path: Path) -> Path:
     """Coverage of each quantity against the number of items, and the power curves."""
-    from jaxmarl.viz.style import (
-        ACCENT,
-        BODY,
-        FAINT,
-        GAIN,
-        INK,
-        LOSS,
-        new_figure,
-        panel_title,
-        quiet_axes,
-        write_figure,
-    )
+    from jaxmarl.viz.style import BODY, FAINT, INK, SERIES, legend, new_figure, panel_title, quiet_axes, write_figure
 
     figure = new_figure(11, 4.4)
     left, right = figure.subplots(1, 2)
-    colours = dict(zip(QUANTITIES, (INK, ACCENT, GAIN, LOSS), strict=True))
+    looks = dict(zip(QUANTITIES, SERIES, strict=False))
     error = 2 * (0.95 * 0.05 / replications) ** 0.5
     quiet_axes(left, grid="y")
     left.axhspan(0.95 - error, 0.95 + error, color=FAINT, alpha=0.2, linewidth=0, label="95 % ± 2 s.e.")
-    for market, style in zip(MARKETS, ("-", "--"), strict=True):
+    for market, dash in zip(MARKETS, ("-", "--"), strict=True):
         for name in QUANTITIES:
             rows = [row for row in coverage if (row["market"], row["quantity"]) == (market, name)]
             if rows:
                 places, heights = [row["items"] for row in rows], [row["coverage"] for row in rows]
-                left.plot(places, heights, style, marker="o", color=colours[name], label=f"{name}, {market}")
+                left.plot(places, heights, **looks[name].dots, linestyle=dash, label=f"{name}, {market}")
     left.set_xscale("log")
     left.set_xlabel("items", fontsize=BODY, color=INK)
-    left.legend(fontsize=BODY - 2, frameon=False, loc="lower right")
+    legend(left, fontsize=BODY - 2, loc="lower right")
     panel_title(left, "Coverage of 95 % intervals")
     quiet_axes(right, grid="y")
     sizes = list(dict.fromkeys(row["items"] for row in power))
-    for num_items, colour in zip(sizes, (FAINT, ACCENT, INK, GAIN, LOSS), strict=False):
+    for num_items, look in zip(sizes, SERIES, strict=False):
         rows = [row for row in power if row["items"] == num_items]
         lifts, found = [row["lift"] for row in rows], [row["revenue"] for row in rows]
-        right.plot(lifts, found, marker="o", color=colour, label=f"{num_items} items")
+        right.plot(lifts, found, **look.marked, label=f"{num_items} items")
     right.axhline(0.05, color=FAINT, linewidth=0.8)
     right.set_ylim(0, 1.02)
     right.set_xlabel("lift of the first buyer's values", fontsize=BODY, color=INK)
-    right.legend(fontsize=BODY, frameon=False)
+    legend(right)
     panel_title(right, "A revenue effect is found")
     return write_figure(figure, path)
 

@@ -78,7 +78,7 @@ def print_table(rows: list[dict[str, Any]], runs: int) -> None:
 
 def draw_figure(rows: list[dict[str, Any]], path: Path) -> Path:
     """Supply and demand, with the prices of one run of each kind of traders in order of trading."""
-    from jaxmarl.viz.style import ACCENT, BODY, INK, LOSS, new_figure, panel_title, quiet_axes, write_figure
+    from jaxmarl.viz.style import BODY, INK, SERIES, legend, new_figure, panel_title, quiet_axes, write_figure
 
     figure = new_figure(11, 4.4)
     for axes, market in zip(figure.subplots(1, 2), MARKETS, strict=True):
@@ -90,14 +90,14 @@ def draw_figure(rows: list[dict[str, Any]], path: Path) -> Path:
         edges = np.arange(size + 1)
         axes.stairs(demand, edges, baseline=None, color=INK, linewidth=1.2, label="demand")
         axes.stairs(supply, edges, baseline=None, color=INK, linewidth=1.2, linestyle="--", label="supply")
-        for row, colour in zip(of_market, (ACCENT, LOSS), strict=True):
+        for row, look in zip(of_market, SERIES, strict=False):
             prices = row["prices_of_first_run"]
             label = f"{row['traders']}: {100 * row['efficiency']:.1f} % efficient"
-            axes.plot(np.arange(len(prices)) + 0.5, prices, "o", color=colour, markersize=5, label=label)
+            axes.scatter(np.arange(len(prices)) + 0.5, prices, **look.dots, s=25, label=label)
         axes.set_ylim(0, 240)
         axes.set_xlabel("units, and trades of one run in order", fontsize=BODY, color=INK)
         axes.set_ylabel("price", fontsize=BODY, color=INK)
-        axes.legend(fontsize=BODY, frameon=False, ncols=2, loc="upper left")
+        legend(axes, ncols=2, loc="upper left")
         panel_title(axes, market)
     return write_figure(figure, path)
 

@@ -141,7 +141,7 @@ def draw_figure(found: dict[str, Any], path: Path) -> Path:
     potential = found["selected"]
     region = np.where(potential == INDEX["deep"], 3, np.where(deep_exists, 2, 1))
     region = np.where(potential == INDEX["none"], np.where(deep_exists, 4, 0), region)
-    colours = ["#eceef0", "#c9d7ee", "#f3d9a4", style.GAIN, "#e9c3bb"]
+    colours = ["#f4f5f6", "#93aedd", "#f0cf8e", style.GAIN, "#a8503d"]  # of unlike lightness
     labels = [
         "no trade has it; (1, 1) exists",
         "(1, 1) has it; (1, 2) does not exist",

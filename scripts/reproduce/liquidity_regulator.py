@@ -182,38 +182,38 @@ def draw_figure(rows: list[dict[str, float]], surface: dict[str, np.ndarray], le
     (tip, caps), (shares, game) = figure.subplots(2, 2)
     draw_tipping(figure, tip, surface)
     style.quiet_axes(caps, grid="y")
-    for values, cap, colour in zip(surface["capped"], CAPS, (style.INK, style.ACCENT, style.GAIN), strict=True):
+    for values, cap, look in zip(surface["capped"], CAPS, style.SERIES, strict=False):
         label = "no cap" if np.isinf(cap) else f"half-spread at most {cap:g}"
-        caps.plot(surface["levels"], values, marker="o", markersize=4, color=colour, label=label)
+        caps.plot(surface["levels"], values, **look.marked, markersize=4, label=label)
     caps.set_xlabel("level V₀ of the pool", fontsize=style.BODY, color=style.INK)
     caps.set_ylabel("final liquidity, from 1", fontsize=style.BODY, color=style.INK)
-    caps.legend(fontsize=style.BODY, frameon=False)
+    style.legend(caps)
     style.panel_title(caps, "Caps on spreads move the tipping point")
     column = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     style.quiet_axes(shares, grid="y")
-    shares.plot(
-        column["share"], column["volume"] / 4, marker="o", markersize=4, color=style.ACCENT, label="volume a step / 4"
-    )
-    shares.plot(column["share"], column["liquidity"], marker="o", markersize=4, color=style.GAIN, label="liquidity")
-    shares.plot(
-        column["share"], column["alive"], marker="o", markersize=4, color=style.INK, label="share of markets alive"
-    )
-    shares.plot(column["share"], column["deviation"], "--", color=style.LOSS, label="s.d. of liquidity over markets")
+    shown = {
+        "volume a step / 4": column["volume"] / 4,
+        "liquidity": column["liquidity"],
+        "s.d. of liquidity over markets": column["deviation"],
+        "share of markets alive": column["alive"],
+    }
+    for (label, values), look in zip(shown.items(), style.SERIES, strict=False):
+        shares.plot(column["share"], values, **look.marked, markersize=4, label=label)
     shares.set_ylim(0, None)
     shares.set_xlabel("share of large dealers", fontsize=style.BODY, color=style.INK)
-    shares.legend(fontsize=style.SMALL, frameon=False, loc="lower right")
+    style.legend(shares, fontsize=style.SMALL, loc="lower right")
     style.panel_title(shares, f"Large dealers near the tipping point, V₀ = {level:g}")
     style.quiet_axes(game, grid="y")
     fine = np.linspace(0, 1, 801)
-    for (selection, weight), colour in zip(GAMES, (style.INK, style.LOSS) * 2, strict=True):
+    for (selection, weight), look in zip(GAMES, style.SERIES, strict=False):
         found = design_objective(fine, COST, stability_weight=weight, selection=selection)["objective"]
         label = f"{'best' if selection == 'best' else 'highest potential'}, ω = {weight:g}"
-        game.plot(fine, found, "-" if selection == "best" else "--", color=colour, label=label)
+        game.plot(fine, found, **look.line, label=label)
         best = int(np.argmax(found))
-        game.plot(fine[best], found[best], "o", markersize=9, markerfacecolor="none", color=colour, clip_on=False)
+        game.plot(fine[best], found[best], "o", markersize=9, markerfacecolor="none", color=look.colour, clip_on=False)
     game.set_xlabel("share of large dealers", fontsize=style.BODY, color=style.INK)
     game.set_ylabel("regulator's objective", fontsize=style.BODY, color=style.INK)
-    game.legend(fontsize=style.BODY, frameon=False)
+    style.legend(game)
     style.panel_title(game, "One-shot game: a corner is best (rings)")
     return style.write_figure(figure, path)
 

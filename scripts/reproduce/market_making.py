@@ -135,6 +135,8 @@ def draw_figure(rows: list[dict[str, Any]], seed: int, path: Path) -> Path:
         GAIN,
         INK,
         LOSS,
+        SERIES,
+        legend,
         new_figure,
         panel_title,
         quiet_axes,
@@ -147,10 +149,10 @@ def draw_figure(rows: list[dict[str, Any]], seed: int, path: Path) -> Path:
     day = one_day(seed)
     clock = np.arange(len(day["mid"])) / len(day["mid"])
     quiet_axes(top, grid="y")
-    top.step(clock, day["mid"] + day["offsets"][:, 1], where="post", color=LOSS, linewidth=1, label="ask")
+    top.step(clock, day["mid"] + day["offsets"][:, 1], "--", where="post", color=LOSS, linewidth=1, label="ask")
     top.step(clock, day["mid"], where="post", color=INK, linewidth=1, label="mid price")
     top.step(clock, day["mid"] - day["offsets"][:, 0], where="post", color=GAIN, linewidth=1, label="bid")
-    top.legend(fontsize=BODY, frameon=False, ncols=3, loc="upper left")
+    legend(top, ncols=3, loc="upper left")
     low, high = top.get_ylim()
     top.set_ylim(low, high + 0.12 * (high - low))
     panel_title(top, "Quotes of a day lean against the inventory")
@@ -162,15 +164,15 @@ def draw_figure(rows: list[dict[str, Any]], seed: int, path: Path) -> Path:
     quiet_axes(right)
     samples = {row["quotes"]: row["pnl_sample"] for row in rows if row["pnl_sample"]}
     bins = np.linspace(0, 120, 61).tolist()
-    for name, colour in (("avellaneda_stoikov", ACCENT), ("symmetric", LOSS), ("glft", GAIN)):
+    for name, look in zip(("avellaneda_stoikov", "symmetric", "glft"), SERIES, strict=False):
         label = f"{NAMES[name]}: {np.mean(samples[name]):.1f} ± {np.std(samples[name]):.1f}"
-        right.hist(samples[name], bins=bins, density=True, histtype="step", color=colour, linewidth=1.5, label=label)
+        right.hist(samples[name], bins=bins, density=True, histtype="step", **look.line, linewidth=1.5, label=label)
     right.set_yticks([])
     right.spines["left"].set_visible(False)
     right.set_xlabel("P&L of a day", fontsize=BODY, color=INK)
     low, high = right.get_ylim()
     right.set_ylim(low, 1.25 * high)
-    right.legend(fontsize=BODY, frameon=False, loc="upper left")
+    legend(right, loc="upper left")
     panel_title(right, "Risk, at a risk aversion of 0.1")
     return write_figure(figure, path)
 

@@ -79,43 +79,32 @@ def print_table(known: dict[str, float], found: np.ndarray) -> None:
 
 def draw_figure(record: dict[str, Any], path: Path) -> Path:
     """Learning curves against the known values, and the quotes that were learned."""
-    from jaxmarl.viz.style import (
-        ACCENT,
-        BODY,
-        FAINT,
-        GAIN,
-        INK,
-        LOSS,
-        new_figure,
-        panel_title,
-        quiet_axes,
-        write_figure,
-    )
+    from jaxmarl.viz.style import BODY, FAINT, INK, SERIES, legend, new_figure, panel_title, quiet_axes, write_figure
 
     figure = new_figure(11, 4.2)
     left, right = figure.subplots(1, 2)
     quiet_axes(left, grid="y")
     for curve in np.array(record["returns"], float).T:
         steps = np.flatnonzero(np.isfinite(curve))
-        left.plot(steps + 1, curve[steps], color=ACCENT, alpha=0.5, linewidth=1.2)
-    for name, colour in (("optimal", GAIN), ("avellaneda_stoikov", INK), ("constant", LOSS)):
+        left.plot(steps + 1, curve[steps], color=FAINT, linewidth=1)
+    for name, look in zip(("optimal", "avellaneda_stoikov", "constant"), SERIES, strict=False):
         value = record["known"][name]
-        left.axhline(value, color=colour, linewidth=1, linestyle="--", label=f"{LABELS[name]}: {value:.1f}")
-    left.legend(fontsize=BODY, frameon=False, loc="center right")
+        left.axhline(value, **look.line, linewidth=1.5, label=f"{LABELS[name]}: {value:.1f}")
+    legend(left, loc="center right")
     lowest = min(record["known"]["constant"], np.nanmin(np.array(record["returns"], float)))
     left.set_ylim(lowest - 3, record["known"]["optimal"] + 3)
     left.set_xlabel("updates (12 800 steps each)", fontsize=BODY, color=INK)
     left.set_ylabel("objective of a day", fontsize=BODY, color=INK)
     panel_title(left, f"PPO ({len(record['found'])} seeds) comes near the optimum")
     quiet_axes(right, grid="y")
-    for side, colour in (("bid", GAIN), ("ask", LOSS)):
+    for side, look in zip(("bid", "ask"), SERIES, strict=False):
         best, found = record["optimal_quotes"], record["learned_quotes"]
-        right.plot(best["inventory"], best[side], color=colour, linewidth=1.2, label=f"{side}, optimum")
-        right.plot(found["inventory"], found[side], "o", color=colour, markersize=5, label=f"{side}, PPO (seed 0)")
+        right.plot(best["inventory"], best[side], **look.line, linewidth=1.2, label=f"{side}, optimum")
+        right.scatter(found["inventory"], found[side], **look.dots, s=25, label=f"{side}, PPO (seed 0)")
     right.axhline(0, color=FAINT, linewidth=0.8)
     right.set_xlabel("inventory", fontsize=BODY, color=INK)
     right.set_ylabel("distance of the quote from the mid", fontsize=BODY, color=INK)
-    right.legend(fontsize=BODY, frameon=False, loc="upper center", ncols=2)
+    legend(right, loc="upper center", ncols=2)
     low, high = right.get_ylim()
     right.set_ylim(low, high + 0.25 * (high - low))
     panel_title(right, "It has learned to lean against its inventory")

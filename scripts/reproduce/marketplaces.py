@@ -232,19 +232,19 @@ def draw_figure(record: dict[str, Any], path: Path) -> Path:
 
 
 def _draw_crash(record: dict[str, Any], price: Any, business: Any) -> None:
-    from jaxmarl.viz.style import ACCENT, BODY, FAINT, GAIN, INK, LOSS, panel_title
+    from jaxmarl.viz.style import BODY, FAINT, INK, SERIES, legend, panel_title
 
-    mixes = {"0 stabilisers": LOSS, "1 stabilisers": FAINT, "3 stabilisers": ACCENT, "5 stabilisers": GAIN}
+    mixes = [f"{n} stabilisers" for n in (0, 1, 3, 5)]
     labels = ("all undercut", "1 stabiliser, 4 undercut", "3 stabilisers, 2 undercut", "all stabilise")
     shown = min(record["settings"]["days"], 120)  # nothing happens later
     rows, days = {row["mix"]: row for row in record["crash"]}, np.arange(1, shown + 1)
-    for (mix, colour), label in zip(mixes.items(), labels, strict=True):
+    for mix, label, look in zip(mixes, labels, SERIES, strict=False):
         prices = [np.nan if x is None else x for x in rows[mix]["price"][:shown]]
-        price.plot(days, prices, color=colour, label=label)
-        business.plot(days, rows[mix]["in business"][:shown], color=colour)
-    price.axhline(1.0, color=FAINT, linewidth=0.8, linestyle=":")
+        price.plot(days, prices, **look.line, label=label)
+        business.plot(days, rows[mix]["in business"][:shown], **look.line)
+    price.axhline(1.0, color=FAINT, linewidth=0.8)
     price.annotate("unit cost", (shown, 1.0), ha="right", va="bottom", fontsize=BODY, color=FAINT)
-    price.legend(fontsize=BODY, frameon=False, loc="lower right")
+    legend(price, loc="lower right")
     panel_title(price, "Undercutting crashes the price")
     panel_title(business, "Stabilisers outlive the crash")
     price.set_ylabel("mean price of firms in business", fontsize=BODY, color=INK)
@@ -255,43 +255,43 @@ def _draw_crash(record: dict[str, Any], price: Any, business: Any) -> None:
 
 
 def _draw_lemons(record: dict[str, Any], lemon: Any, surplus: Any) -> None:
-    from jaxmarl.viz.style import ACCENT, BODY, FAINT, GAIN, INK, LOSS, panel_title
+    from jaxmarl.viz.style import BODY, FAINT, INK, SERIES, legend, panel_title
 
-    for name, colour, style in zip(TRADERS, (LOSS, GAIN, ACCENT, INK), ("-", "-", "--", "-"), strict=True):
-        rows, looks = [row for row in record["lemons"] if row["traders"] == name], {"color": colour, "linestyle": style}
-        lemon.plot(SYBILS, [100 * row["lemon share"] for row in rows], marker="o", label=name, **looks)
-        surplus.plot(SYBILS, [row["surplus per step"] / 1000 for row in rows], marker="o", **looks)
+    for name, look in zip(TRADERS, SERIES, strict=False):
+        rows = [row for row in record["lemons"] if row["traders"] == name]
+        lemon.plot(SYBILS, [100 * row["lemon share"] for row in rows], **look.marked, label=name)
+        surplus.plot(SYBILS, [row["surplus per step"] / 1000 for row in rows], **look.marked)
     panel_title(lemon, "Fresh identities defeat reputation")
     panel_title(surplus, "What buyers gain or lose")
     lemon.set_ylabel("lemons, % of purchases", fontsize=BODY, color=INK)
     surplus.set_ylabel("buyers' surplus a step, thousands", fontsize=BODY, color=INK)
     surplus.axhline(0, color=FAINT, linewidth=0.8)
-    lemon.legend(fontsize=BODY, frameon=False, loc="upper left")
+    legend(lemon, loc="upper left")
     for axes in (lemon, surplus):
         axes.set_xlabel("Sybils among 12 sellers", fontsize=BODY, color=INK)
         axes.set_xticks(SYBILS)
 
 
 def _draw_search(record: dict[str, Any], welfare: Any, advantage: Any) -> None:
-    from jaxmarl.viz.style import ACCENT, BODY, FAINT, GAIN, INK, LOSS, panel_title
+    from jaxmarl.viz.style import ACCENT, BODY, FAINT, INK, SERIES, legend, panel_title
 
-    for name, colour in zip(SEARCHES, (GAIN, ACCENT, INK, LOSS), strict=True):
+    for name, look in zip(SEARCHES, SERIES, strict=False):
         rows = [row for row in record["search"] if row["search"] == name]
         heights = [100 * row["welfare"] for row in rows]
-        welfare.plot([row["considered"] for row in rows], heights, marker="o", color=colour, label=name)
+        welfare.plot([row["considered"] for row in rows], heights, **look.marked, label=name)
     panel_title(welfare, "With a bias, long lists spoil good search")
     welfare.set_xlabel("proposals considered, of 10 businesses", fontsize=BODY, color=INK)
     welfare.set_ylabel("welfare, % of the best", fontsize=BODY, color=INK)
-    welfare.legend(fontsize=BODY, frameon=False, loc="lower right")
+    legend(welfare, loc="lower right")
     ratios = [row["bias"] for row in record["advantage"]]
     smooth = np.linspace(min(ratios), max(ratios), 100)
     advantage.plot(smooth, np.exp(smooth), color=FAINT, label="exp(bias / temperature)")
-    advantage.plot(ratios, [row["advantage"] for row in record["advantage"]], "o", color=LOSS, label="measured")
+    advantage.plot(ratios, [row["advantage"] for row in record["advantage"]], "o", color=ACCENT, label="measured")
     panel_title(advantage, "The first of three equal proposals")
     advantage.set_xlabel("bias / temperature", fontsize=BODY, color=INK)
     advantage.set_ylabel("acceptance over that of a later one", fontsize=BODY, color=INK)
     advantage.set_ylim(bottom=0)
-    advantage.legend(fontsize=BODY, frameon=False)
+    legend(advantage)
 
 
 def arguments() -> argparse.Namespace:

@@ -150,52 +150,41 @@ def draw_figure(
     counter: list[dict[str, float]], shares: dict[str, list[float]], learning: list[dict[str, Any]], path: Path
 ) -> Path:
     """The counterexample, the distribution over random markets, and the learning curves."""
-    from jaxmarl.viz.style import (
-        ACCENT,
-        BODY,
-        FAINT,
-        GAIN,
-        INK,
-        LOSS,
-        new_figure,
-        panel_title,
-        quiet_axes,
-        write_figure,
-    )
+    from jaxmarl.viz.style import BODY, FAINT, INK, SERIES, legend, new_figure, panel_title, quiet_axes, write_figure
 
     figure = new_figure(13, 4.2)
     left, middle, right = figure.subplots(1, 3)
     quiet_axes(left, grid="y")
     epsilons = [row["epsilon"] for row in counter]
-    left.plot(epsilons, [row["budgets"] for row in counter], marker="o", color=GAIN, label="budgets (the optimum)")
-    left.plot(epsilons, [row["targets"] for row in counter], marker="o", color=LOSS, label="best targets")
+    left.plot(epsilons, [row["budgets"] for row in counter], **SERIES[0].marked, label="budgets (the optimum)")
+    left.plot(epsilons, [row["targets"] for row in counter], **SERIES[1].marked, label="best targets")
     left.set(xscale="log", yscale="log")
     left.set_xlabel("ε", fontsize=BODY, color=INK)
     left.set_ylabel("value", fontsize=BODY, color=INK)
-    left.legend(fontsize=BODY, frameon=False, loc="lower right")
+    legend(left, loc="lower right")
     panel_title(left, "Targets alone, at their worst")
     quiet_axes(middle, grid="y")
-    for (lever, found), colour in zip(shares.items(), (GAIN, LOSS), strict=True):
+    for (lever, found), look in zip(shares.items(), SERIES, strict=False):
         ranks = 100 * np.arange(1, len(found) + 1) / len(found)
-        middle.plot(ranks, np.sort(found), color=colour, label=lever, linewidth=2)
+        middle.plot(ranks, np.sort(found), **look.line, label=lever, linewidth=2)
     middle.set_ylim(0, 1.05)
     middle.set_xlabel("markets, from the worst, %", fontsize=BODY, color=INK)
     middle.set_ylabel("share of the optimum", fontsize=BODY, color=INK)
-    middle.legend(fontsize=BODY, frameon=False, loc="lower right")
+    legend(middle, loc="lower right")
     panel_title(middle, "Random markets: mostly close")
     quiet_axes(right, grid="y")
-    for row, colour in zip(learning, (ACCENT, INK), strict=True):
+    for row, look in zip(learning, SERIES, strict=False):
         best, net = row["best fixed budgets"], np.array(row["net value"])
         spread = np.array(row["net value spread"])
         right.fill_between(
-            row["periods"], (net - spread) / best, (net + spread) / best, color=colour, alpha=0.15, linewidth=0
+            row["periods"], (net - spread) / best, (net + spread) / best, color=look.colour, alpha=0.15, linewidth=0
         )
-        right.plot(row["periods"], net / best, color=colour, label=row["goal"])
+        right.plot(row["periods"], net / best, **look.line, label=row["goal"])
     right.axhline(1, color=FAINT, linewidth=1)
     right.set(xscale="log")
     right.set_xlabel("periods", fontsize=BODY, color=INK)
     right.set_ylabel("net value so far (best fixed: 1)", fontsize=BODY, color=INK)
-    right.legend(fontsize=BODY, frameon=False, loc="lower right")
+    legend(right, loc="lower right")
     panel_title(right, "SGD-UCB learns the budgets")
     return write_figure(figure, path)
 

@@ -233,21 +233,10 @@ def print_table(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
 
 
 def draw_figure(rows: list[dict[str, Any]], path: Path) -> Path:
-    """A panel a concept: mean gap on each kind of games, a marker an architecture, a line from seed to seed."""
-    from jaxmarl.viz.style import (
-        ACCENT,
-        BODY,
-        FAINT,
-        GAIN,
-        INK,
-        LOSS,
-        new_figure,
-        panel_title,
-        quiet_axes,
-        write_figure,
-    )
+    """A panel a concept: mean gap on each kind of games, a look an architecture, a line from seed to seed."""
+    from jaxmarl.viz.style import BODY, FAINT, INK, SERIES, legend, new_figure, panel_title, quiet_axes, write_figure
 
-    marks = {"equivariant": (GAIN, "o"), "plain": (LOSS, "s"), "orbit_averaged": (ACCENT, "D"), "uniform": (FAINT, "|")}
+    looks = dict(zip(("equivariant", "plain", "orbit_averaged", "uniform"), SERIES, strict=False))
     titles = {"nash": "Nash", "ce": "Correlated", "cce": "Coarse correlated"}
     names = ["training", *FAMILIES, *OTHER_SIZES]
     concepts = list(dict.fromkeys(row["concept"] for row in rows))
@@ -256,30 +245,21 @@ def draw_figure(rows: list[dict[str, Any]], path: Path) -> Path:
     for axes, concept in zip(panels, concepts, strict=True):
         quiet_axes(axes, grid="x")
         panel_title(axes, titles[concept])
-        for shift, (architecture, (colour, marker)) in enumerate(marks.items()):
+        for shift, (architecture, look) in enumerate(looks.items()):
             chosen = [
                 r for r in rows if (r["concept"], r["architecture"]) == (concept, architecture) and r["games"] in names
             ]
             heights = np.array([names.index(row["games"]) for row in chosen]) + 0.12 * (shift - 1.5)
             means = np.array([np.mean(row["mean_gap"]) for row in chosen])
             low, high = (np.array([f(row["mean_gap"]) for row in chosen]) for f in (np.min, np.max))
-            axes.hlines(heights, low, high, color=colour, linewidth=1.5)
-            axes.plot(
-                means,
-                heights,
-                marker,
-                color=colour,
-                clip_on=False,
-                markersize=5 if marker != "|" else 9,
-                label=LABELS[architecture],
-            )
+            axes.hlines(heights, low, high, color=look.colour, linewidth=1.5)
+            axes.scatter(means, heights, **look.dots, clip_on=False, s=25, label=LABELS[architecture])
         axes.axhline(len(FAMILIES) + 0.5, color=FAINT, linewidth=0.8)
         axes.set_xlabel("mean gap / payoff range", fontsize=BODY, color=INK)
         axes.set_xlim(left=0)
     panels[0].set_yticks(range(len(names)), names)
     panels[0].invert_yaxis()
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(marks), fontsize=BODY, frameon=False)
+    legend(figure, handlelength=1)
     return write_figure(figure, path)
 
 

@@ -74,48 +74,36 @@ def _with_error(row: dict[str, Any]) -> str:
 
 def draw_figure(rows: list[dict[str, Any]], path: Path) -> Path:
     """Revenue against the number of bidders; deviations from theory; risk aversion."""
-    from jaxmarl.viz.style import (
-        ACCENT,
-        BODY,
-        FAINT,
-        GAIN,
-        INK,
-        LOSS,
-        new_figure,
-        panel_title,
-        quiet_axes,
-        write_figure,
-    )
+    from jaxmarl.viz.style import BODY, FAINT, INK, SERIES, legend, new_figure, panel_title, quiet_axes, write_figure
 
     figure = new_figure(12.5, 4.2)
     left, middle, right = figure.subplots(1, 3)
-    colours = dict(zip(FORMATS, (ACCENT, LOSS, GAIN, "#8a5fbf", "#b8860b"), strict=True))
     bidders = np.linspace(2, max(row["bidders"] for row in rows), 200)
     quiet_axes(left, grid="y")
     left.plot(bidders, (bidders - 1) / (bidders + 1), color=FAINT, linewidth=1.2, label=r"$(n-1)/(n+1)$")
     quiet_axes(middle, grid="y")
     middle.axhspan(-2, 2, color=FAINT, alpha=0.18, linewidth=0)
-    for k, (name, colour) in enumerate(colours.items()):
+    for k, (name, look) in enumerate(zip(FORMATS, SERIES, strict=False)):
         chosen = [row for row in rows if row["payment"] == name and row["risk"] == 1]
         places = np.array([row["bidders"] for row in chosen]) + 0.11 * (k - 2)
         means, errors = (np.array([row[key] for row in chosen]) for key in ("revenue", "standard_error"))
         deviations = (means - [row["theory"] for row in chosen]) / errors
         label = name.replace("_", " ")
-        left.errorbar(places, means, 2 * errors, fmt="o", color=colour, markersize=4, elinewidth=1, label=label)
-        middle.plot(places, deviations, "o", color=colour, markersize=5)
-    left.legend(fontsize=BODY - 1, frameon=False, loc="lower right")
+        dots = {**look.dots, "linestyle": "none"}
+        left.errorbar(places, means, 2 * errors, **dots, markersize=4, elinewidth=1, label=label)
+        middle.plot(places, deviations, **dots, markersize=5)
+    legend(left, fontsize=BODY - 1, loc="lower right")
     panel_title(left, "Five formats earn the same")
     middle.set_ylim(-4, 4)
     middle.set_ylabel("standard errors from theory", fontsize=BODY, color=INK)
     panel_title(middle, "Differences are noise")
     quiet_axes(right, grid="y")
-    shades = (ACCENT, "#5b86c9", "#8a5fbf", LOSS)
-    for risk, colour in zip(RISKS, shades, strict=True):
+    for risk, look in zip(RISKS, SERIES, strict=False):
         chosen = [row for row in rows if row["payment"] == "first_price" and row["risk"] == risk]
         counts = [row["bidders"] for row in chosen]
-        right.plot(counts, [row["theory"] for row in chosen], color=colour, linewidth=1.3)
-        right.plot(counts, [row["revenue"] for row in chosen], "o", color=colour, markersize=4, label=f"risk {risk:g}")
-    right.legend(fontsize=BODY - 1, frameon=False, loc="lower right")
+        right.plot(counts, [row["theory"] for row in chosen], **look.line, linewidth=1.3)
+        right.scatter(counts, [row["revenue"] for row in chosen], **look.dots, s=16, label=f"risk {risk:g}")
+    legend(right, fontsize=BODY - 1, loc="lower right")
     panel_title(right, "Risk aversion raises first-price bids")
     for axes in (left, middle, right):
         axes.set_xlabel("bidders", fontsize=BODY, color=INK)

@@ -205,8 +205,8 @@ class CoinGame(Environment[CoinGameState, CoinGameParams]):
         return {name: coin_policy(self, name) for name in ("cooperate", "defect")}
 
     def render(self, state: CoinGameState, params: CoinGameParams) -> UInt8[np.ndarray, "H W 3"]:
-        """RGB pixels: players as discs R and B, coins as gold on a pale tile of the owner's colour. On the host."""
-        from jaxmarl.envs.picture import AGENTS, GOLD, Mark, agent_marks, draw_grid
+        """RGB pixels: players R and B as discs, coins as gold with the owner's letter on its pale colour."""
+        from jaxmarl.envs.picture import AGENTS, GOLD, INK, Mark, agent_marks, draw_grid
 
         marks, coins = [], [int(cell) for cell in np.asarray(state.coins)]
         both = coins[0] == coins[1]
@@ -215,7 +215,7 @@ class CoinGame(Environment[CoinGameState, CoinGameParams]):
             across, width = ((0.25 if owner else -0.25), 0.46) if both else (0.0, 0.96)
             where = divmod(cell, self.size)  # off the grid where there is no coin
             marks += [Mark(where, (red, green, blue), "tile", size=width, offset=(0.0, across))]
-            marks += [Mark(where, GOLD, size=min(width, 0.5) - 0.1, offset=(0.0, across))]
+            marks += [Mark(where, GOLD, label="RB"[owner], size=min(width, 0.5) - 0.1, offset=(0.0, across), ink=INK)]
         players = agent_marks([divmod(int(cell), self.size) for cell in np.asarray(state.players)], labels="RB")
         return draw_grid((self.size, self.size), [*marks, *players], tile=60)
 

@@ -213,16 +213,16 @@ class Driving(Environment[DrivingState, DrivingParams]):
         return float("inf")
 
     def render(self, state: DrivingState, params: DrivingParams) -> UInt8[np.ndarray, "H W 3"]:
-        """A picture: a row a lane, cars drive to the right, crashed ones are red, the stretch they share is blue."""
+        """A picture: a row a lane, cars drive right, crashed ones red with a mark, the stretch they share is blue."""
         first, last = -44.0, self.exit + 4.0
         columns = round((last - first) / METRES)
         zone = range(round(-first / METRES), round((self.exit - first) / METRES))
         marks = [Mark((lane, column), WATER, "tile", size=1.0) for lane in range(self.num_lanes) for column in zone]
         for i in np.flatnonzero(np.asarray(state.alive)):
             cell = (float(state.position[i]) - first) / METRES
-            colour = RED if state.crashed[i] else AGENTS[i % len(AGENTS)]
+            colour, label = (RED, f"{i}!") if state.crashed[i] else (AGENTS[i % len(AGENTS)], str(i))
             position = int(self.lanes[i]), int(np.floor(cell))
-            marks.append(Mark(position, colour, label=str(i), size=0.9, offset=(0.0, cell % 1 - 0.5)))
+            marks.append(Mark(position, colour, label=label, size=0.9, offset=(0.0, cell % 1 - 0.5)))
         return draw_grid((self.num_lanes, columns), marks, tile=24)
 
 

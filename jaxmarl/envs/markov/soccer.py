@@ -13,7 +13,7 @@ from jaxmarl.core.checks import require, require_int
 from jaxmarl.core.registry import register
 from jaxmarl.core.spaces import Box, Discrete
 from jaxmarl.envs.markov.finite import FiniteEnvironment
-from jaxmarl.envs.picture import AGENTS, GOLD, GREEN, Mark, agent_marks, draw_grid
+from jaxmarl.envs.picture import AGENTS, GOLD, PITCH, Mark, agent_marks, draw_grid
 from jaxmarl.games.markov_fixtures import soccer_states
 from jaxmarl.games.markov_rules import Cell, soccer_step
 
@@ -189,7 +189,7 @@ class Soccer(FiniteEnvironment[SoccerState, SoccerParams]):
         """RGB picture: players A and B, the ball with one of them, goals at the edges in the scorer's colour."""
         goals = [Mark((row + 1, 0), AGENTS[0], "tile") for row in self.goal_rows]
         goals += [Mark((row + 1, self.num_columns + 1), AGENTS[1], "tile") for row in self.goal_rows]
-        field = [Mark((r + 1, c + 1), GREEN, "tile", size=0.96) for r, c in np.ndindex(self.field)]
+        field = [Mark((r + 1, c + 1), PITCH, "tile", size=0.96) for r, c in np.ndindex(self.field)]
         cells = np.asarray(state.cells) + 1
         ball = Mark(cells[int(state.ball)], GOLD, size=0.3, offset=(0.28, 0.28))
         shape = self.num_rows + 2, self.num_columns + 2
