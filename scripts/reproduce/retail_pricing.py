@@ -220,8 +220,8 @@ def draw_figure(found: dict[str, Any], path: Path) -> Path:
         joint = rules["joint"]["year"] / rules["static"]["year"]
         for level, text in {1.0: "static prices", joint: "joint prices" if joint > 1.005 else "static = joint"}.items():
             panel.axhline(level, color=FAINT, linewidth=1)
-            place = {"transform": panel.get_yaxis_transform(), "ha": "right", "va": "bottom"}
-            panel.text(1.0, level, text, fontsize=BODY, color=INK, **place)
+            beside = {"transform": panel.get_yaxis_transform(), "ha": "right", "va": "bottom"}
+            panel.text(1.0, level, text, fontsize=BODY, color=INK, **beside)
         panel.set_xlabel("updates", fontsize=BODY, color=INK)
         panel_title(panel, f"{market.capitalize()} products: training")
     axes[0].set_ylabel("year's profit, in units of static prices'", fontsize=BODY, color=INK)
