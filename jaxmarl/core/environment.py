@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
 from jaxmarl.core.chance import Chance, ChanceSpec, draw
-from jaxmarl.core.checks import with_field_types
+from jaxmarl.core.checks import require, with_field_types
 from jaxmarl.core.spaces import Discrete, Space
 
 State = TypeVar("State")
@@ -146,9 +146,26 @@ class Environment(abc.ABC, Generic[State, Params]):
     def step(
         self, key: Array, state: State, action: Array, params: Params
     ) -> tuple[Array, State, Float[Array, " num_agents"], Bool[Array, ""], Bool[Array, ""], Info]:
-        """One transition: `(obs, state, reward, terminated, truncated, info)`; never resets."""
+        """One transition: `(obs, state, reward, terminated, truncated, info)`; never resets.
+
+        Values of actions that are not in `action_space` are not looked at, as `step` may be traced.
+
+        Raises:
+            ValueError: `action` has another shape than `[num_agents, *action_space.shape]`, or is no integer where
+                actions are discrete.
+        """
+        action = self._joint_action(action, params)
         state, reward, terminated, info = self.transition(state, action, draw(self.step_chance, key), params)
         return self.observe(state, params), state, reward, terminated, self.truncated(state, params), info
+
+    def _joint_action(self, action: Any, params: Params) -> Array:
+        """The action as an array, which broadcasting would hide or reject obscurely where its shape is wrong."""
+        space, action = self.action_space(params), jnp.asarray(action)
+        shape = (self.num_agents, *space.shape)
+        require(action.shape == shape, "shape of action", action.shape, f"{shape}, with a row for each agent")
+        if isinstance(space, Discrete) and not jnp.issubdtype(action.dtype, jnp.integer):
+            require(False, "action", str(action.dtype), f"integers below {space.n}")
+        return action
 
 
 AnyEnvironment = Environment[Any, Any]
