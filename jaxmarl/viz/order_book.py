@@ -42,7 +42,7 @@ def plot_depth(
     axes.set_xlabel("price, ticks", fontsize=style.BODY, color=style.INK)
     axes.set_ylabel("lots", fontsize=style.BODY, color=style.INK)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    style.legend(axes, loc="upper right")
+    style.legend(axes, loc="upper center")  # where the totals of both sides are least
     style.panel_title(axes, title)
     return style.write_figure(figure, path)
 
