@@ -105,11 +105,22 @@ def legend(target: Axes | Figure, **options: Any) -> Legend:
 
 
 def seed_curves(
-    axes: Axes, x: Sequence[float] | np.ndarray, curves: np.ndarray, look: Look, label: str, width: float = 2
+    axes: Axes,
+    x: Sequence[float] | np.ndarray,
+    curves: np.ndarray,
+    look: Look,
+    label: str,
+    width: float = 2,
+    *,
+    crowded: bool = False,
 ) -> None:
-    """The mean over seeds of curves `[seeds, points]`, and a band from the least to the largest."""
-    axes.fill_between(x, curves.min(0), curves.max(0), color=look.colour, alpha=0.13, linewidth=0)
-    axes.plot(x, curves.mean(0), **look.line, linewidth=width, label=label)
+    """The mean over seeds of curves `[seeds, points]`, and a band from the least to the largest.
+
+    Where it is `crowded`, bands are paler and every third point has the marker of its series.
+    """
+    axes.fill_between(x, curves.min(0), curves.max(0), color=look.colour, alpha=0.06 if crowded else 0.13, linewidth=0)
+    marks = {"marker": look.marker, "markevery": 3, "markersize": 4.5} if crowded else {}
+    axes.plot(x, curves.mean(0), **look.line, **marks, linewidth=width, label=label)
 
 
 def minus(text: str) -> str:

@@ -43,6 +43,13 @@ def test_curves_of_seeds_and_their_legend_have_dashes():
     assert [line.get_linestyle() for line in box.get_lines()] == [look.dash for look in style.SERIES[:3]]
 
 
+def test_crowded_curves_have_the_markers_of_their_series():
+    axes = style.new_figure(2, 2).subplots()
+    for look in style.SERIES:
+        style.seed_curves(axes, [0, 1], np.ones((2, 2)), look, "", crowded=True)
+    assert [line.get_marker() for line in axes.get_lines()] == [look.marker for look in style.SERIES]
+
+
 def test_losses_are_marked():
     axes = style.new_figure(2, 2).subplots()
     style.mark_losses(axes, np.array([[0.0, -3.0], [3.0, -0.1]]), 0.5)
