@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int32, PyTree
 
 from jaxmarl.core.chance import draw, repeat
 from jaxmarl.core.checks import require
+from jaxmarl.core.environment import Environment
 from jaxmarl.core.policy import MaskedObs, Policy
 from jaxmarl.core.wrappers import where_done
 
@@ -133,8 +134,20 @@ class Trajectory:
     info: dict
 
 
+def batch_params(env: BatchedEnv | Environment, params: PyTree = None) -> PyTree:
+    """The params given, or the defaults of `env`, which has to be a batch.
+
+    Raises:
+        ValueError: `env` is one environment.
+    """
+    if isinstance(env, Environment):
+        require(False, "env", env, "a batch of environments, such as VectorEnv(env, 64)")
+    return env.default_params if params is None else params
+
+
 def start_rollout(env: BatchedEnv, actor: Actor, key: Array, params: PyTree) -> RolloutState:
     """The state before the first roll-out."""
+    params = batch_params(env, params)
     env_key, actor_key = jax.random.split(key)
     _, env_state = env.reset(env_key, params)
     returns = jnp.zeros((env.num_envs, env.num_agents), jnp.float32)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int32, PyTree
 
 from jaxmarl.core.chance import Chance, ChanceSpec, draw, repeat
 from jaxmarl.core.checks import require, require_int
-from jaxmarl.core.environment import AnyEnvironment
+from jaxmarl.core.environment import AnyEnvironment, Environment
 from jaxmarl.core.wrappers import AutoReset, where_done
 
 
@@ -51,6 +51,7 @@ class VectorEnv:
     stacked_params: bool = False
 
     def __post_init__(self):
+        require(isinstance(self.env, Environment), "env", self.env, "an Environment, as jaxmarl.make gives")
         require_int("num_envs", self.num_envs, 1)
         resets_itself = isinstance(self.env, AutoReset)
         require(not resets_itself, "env", type(self.env).__name__, "an environment that does not reset itself")

@@ -16,7 +16,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from jaxmarl.core.checks import require
-from jaxmarl.core.rollout import BatchedEnv
+from jaxmarl.core.rollout import BatchedEnv, batch_params
 from jaxmarl.learners.base import Learner, Metrics
 from jaxmarl.learners.group_networks import GroupActorCritic, with_identity
 from jaxmarl.learners.mappo import MAPPOConfig, group_head, group_network, group_policy
@@ -167,7 +167,7 @@ def happo(env: BatchedEnv, config: HAPPOConfig, env_params: PyTree = None) -> Le
     Raises:
         ValueError: an action space of another kind, or sizes that do not divide.
     """
-    env_params = env.default_params if env_params is None else env_params
+    env_params = batch_params(env, env_params)
     head = group_head(env, config, env_params)
     require(not head.free, "spread", config.spread, "state: agents share no parameters")
     network = group_network(env, config, head, None)

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int32, PyTree
 from jaxmarl.core.chance import Uniform, draw, repeat
 from jaxmarl.core.checks import require, require_choice
 from jaxmarl.core.policy import MaskedObs, Policy
-from jaxmarl.core.rollout import Actor, BatchedEnv, RolloutState, actor_from_group_policy
+from jaxmarl.core.rollout import Actor, BatchedEnv, RolloutState, actor_from_group_policy, batch_params
 from jaxmarl.core.spaces import Discrete
 from jaxmarl.learners.actions import ActionHead, CategoricalActions, GaussianActions, action_head
 from jaxmarl.learners.base import Learner, Metrics
@@ -210,7 +210,7 @@ def hasac_learning(
     env: BatchedEnv, config: HASACConfig, env_params: PyTree = None, state_of: StateOf | None = None
 ) -> "HASACLearning":
     """The algorithm of `hasac`; arguments and errors as there."""
-    env_params = env.default_params if env_params is None else env_params
+    env_params = batch_params(env, env_params)
     space, shape = env.action_space(env_params), env.observation_space(env_params).shape
     if config.entropy is not None and isinstance(space, Discrete):
         require(0 < config.entropy < 1, "entropy", config.entropy, "in (0, 1) for discrete actions")

@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, PyTree
 
 from jaxmarl.core.checks import require, require_choice, require_int
 from jaxmarl.core.policy import Policy
-from jaxmarl.core.rollout import Actor, BatchedEnv
+from jaxmarl.core.rollout import Actor, BatchedEnv, batch_params
 from jaxmarl.learners.actions import ActionHead, action_head
 from jaxmarl.learners.base import Learner
 from jaxmarl.learners.group_networks import CRITICS, Graph, GroupActorCritic, member_params, with_identity
@@ -85,7 +85,7 @@ def mappo(
     Raises:
         ValueError: an action space of another kind, sizes that do not divide, or a graph that does not fit.
     """
-    env_params = env.default_params if env_params is None else env_params
+    env_params = batch_params(env, env_params)
     head = group_head(env, config, env_params)
     network = group_network(env, config, head, graph)
     return policy_gradient_learner(env, config, env_params, network, head, group_policy(network, head))
@@ -93,7 +93,7 @@ def mappo(
 
 def greedy_actor(env: BatchedEnv, config: MAPPOConfig, env_params: PyTree = None, graph: Any = None) -> Actor:
     """Plays all seats of a batch by the most likely actions, for evaluation; arguments and params as for `mappo`."""
-    head = group_head(env, config, env.default_params if env_params is None else env_params)
+    head = group_head(env, config, batch_params(env, env_params))
     return network_actor(env, group_network(env, config, head, graph), head, greedy=True)
 
 
@@ -152,7 +152,7 @@ def member_policy(env: BatchedEnv, config: MAPPOConfig, agent: int, env_params: 
         ValueError: no such agent.
     """
     require_int("agent", agent, 0, env.num_agents - 1)
-    env_params = env.default_params if env_params is None else env_params
+    env_params = batch_params(env, env_params)
     head = group_head(env, config, env_params)
     group = group_network(env, config, head, None)
     network, size = group.clone(num_agents=1), config.hidden if config.recurrent else 0

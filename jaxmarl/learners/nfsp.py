@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, PyTree
 from jaxmarl.core.chance import Uniform, draw, repeat
 from jaxmarl.core.checks import require, require_int
 from jaxmarl.core.policy import MaskedObs, Policy, categorical
-from jaxmarl.core.rollout import Actor, BatchedEnv, RolloutState
+from jaxmarl.core.rollout import Actor, BatchedEnv, RolloutState, batch_params
 from jaxmarl.learners.base import Learner
 from jaxmarl.learners.networks import ILLEGAL_LOGIT
 from jaxmarl.learners.reservoir import Reservoir
@@ -243,7 +243,7 @@ def nfsp(env: BatchedEnv, config: NFSPConfig, env_params: PyTree = None) -> Lear
     Raises:
         ValueError: actions that are not discrete, sizes that do not fit.
     """
-    env_params = env.default_params if env_params is None else env_params
+    env_params = batch_params(env, env_params)
     parts = [value_network(env, env_params, MeanHead(), config.hidden, config.layer_norm) for _ in range(2)]
     network = FictitiousNetwork(*parts)
     algorithm = FictitiousSelfPlay(env, config, env_params, network, risk_neutral, risk_neutral)

@@ -10,7 +10,7 @@ from jaxtyping import PyTree
 
 from jaxmarl.core.checks import require
 from jaxmarl.core.policy import Policy
-from jaxmarl.core.rollout import BatchedEnv, check_num_steps
+from jaxmarl.core.rollout import BatchedEnv, batch_params, check_num_steps
 from jaxmarl.learners.actions import ActionHead, CategoricalActions, action_head
 from jaxmarl.learners.base import Learner
 from jaxmarl.learners.networks import FeedForwardActorCritic, RecurrentActorCritic
@@ -28,7 +28,7 @@ def ppo(env: BatchedEnv, config: PPOConfig, env_params: PyTree = None) -> Learne
     Raises:
         ValueError: an action space of another kind, or sizes do not divide.
     """
-    env_params = env.default_params if env_params is None else env_params
+    env_params = batch_params(env, env_params)
     head = action_head(env.action_space(env_params), config.bounds, config.spread, config.initial_std)
     architecture = RecurrentActorCritic if config.recurrent else FeedForwardActorCritic
     network = architecture(head.num_outputs, env.num_labels, config.hidden, head.free)

@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, PyTree
 
 from jaxmarl.core.checks import require
 from jaxmarl.core.policy import MaskedObs
-from jaxmarl.core.rollout import BatchedEnv, Trajectory
+from jaxmarl.core.rollout import BatchedEnv, Trajectory, batch_params
 from jaxmarl.learners.actions import CategoricalActions, action_head
 from jaxmarl.learners.base import Learner, Metrics
 from jaxmarl.learners.networks import ILLEGAL_LOGIT, FeedForwardActorCritic
@@ -214,7 +214,7 @@ def self_play_learner(
     Raises:
         ValueError: actions that are not discrete, or a `chunk_length` that is not a fixed horizon.
     """
-    env_params = env.default_params if env_params is None else env_params
+    env_params = batch_params(env, env_params)
     head = action_head(env.action_space(env_params))
     require(isinstance(head, CategoricalActions), "action_space", env.action_space(env_params), "Discrete")
     whole = env.horizon is not None and config.chunk_length == env.horizon

@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int32, PyTree
 from jaxmarl.core.chance import Uniform, draw
 from jaxmarl.core.checks import require, require_int
 from jaxmarl.core.policy import Policy, categorical
-from jaxmarl.core.rollout import BatchedEnv, check_num_steps
+from jaxmarl.core.rollout import BatchedEnv, batch_params, check_num_steps
 from jaxmarl.core.vector import VectorEnv
 from jaxmarl.envs.rps.repeated import RepeatedRPS, RPSParams
 from jaxmarl.learners.base import Learner, Metrics, reward_metrics
@@ -275,7 +275,7 @@ def _prepare(
     require_int("recall", config.recall, 0, game.recall)
     check_num_steps(env, config.steps_per_update)
     contexts = Contexts.fitting(config.recall, config.log2_size, config.hashed)
-    return env.default_params if env_params is None else env_params, contexts
+    return batch_params(env, env_params), contexts
 
 
 def _game_params(env_params: PyTree) -> RPSParams:

@@ -1,5 +1,7 @@
 """`rollout`: what a trajectory holds, step by step and across roll-outs."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +19,7 @@ from jaxmarl.core import (
     start_rollout,
     uniform_policy,
 )
+from jaxmarl.core.rollout import batch_params
 from jaxmarl.envs.rps import RepeatedRPS
 from jaxmarl.testing.probes import BoxMarket, MaskedChoice, Recall, TimeLimited
 
@@ -150,3 +153,18 @@ def test_a_population_is_rolled_out_like_a_vector():
     for _, tr, _ in rounds:  # two rotations in step: draws for ever, also in the second match
         np.testing.assert_array_equal(tr.reward, np.zeros((4, B, 1)))
         np.testing.assert_array_equal(tr.terminated[:, 0], [False, False, False, True])
+
+
+def test_one_environment_in_place_of_a_batch_is_refused():
+    env = Recall()
+    with pytest.raises(
+        ValueError, match=r"^env must be a batch of environments, such as VectorEnv\(env, 64\), got R"
+    ):
+        batch_params(env)
+    assert batch_params(VectorEnv(env, 2), 3) == 3
+    assert batch_params(VectorEnv(env, 2)) == env.default_params
+
+
+def test_a_name_in_place_of_an_environment_is_refused():
+    with pytest.raises(ValueError, match=r"^env must be an Environment, as jaxmarl\.make gives, got 'cournot'$"):
+        VectorEnv.__post_init__(SimpleNamespace(env="cournot", num_envs=4))

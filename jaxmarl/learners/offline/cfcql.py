@@ -14,7 +14,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int32, PyTree
 
 from jaxmarl.core.checks import require, require_choice, require_int
-from jaxmarl.core.rollout import BatchedEnv
+from jaxmarl.core.rollout import BatchedEnv, batch_params
 from jaxmarl.learners.base import Metrics
 from jaxmarl.learners.networks import ILLEGAL_LOGIT
 from jaxmarl.learners.offline.learning import OfflineLearner, draw_sequences, repeat_steps
@@ -88,7 +88,7 @@ def cfcql(
     Raises:
         ValueError: actions that are not discrete.
     """
-    env_params = env.default_params if env_params is None else env_params
+    env_params = batch_params(env, env_params)
     network = team_network(env, config, env_params, state_of)
     algorithm = _CFCQL(env, config, env_params, network)
     policy = group_policy(network, "cfcql")

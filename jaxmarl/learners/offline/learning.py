@@ -11,7 +11,7 @@ from jaxtyping import Array, PyTree
 
 from jaxmarl.core.checks import require
 from jaxmarl.core.policy import MaskedObs, Policy
-from jaxmarl.core.rollout import Actor, BatchedEnv, RolloutState, rollout, start_rollout
+from jaxmarl.core.rollout import Actor, BatchedEnv, RolloutState, batch_params, rollout, start_rollout
 from jaxmarl.core.spaces import Discrete
 from jaxmarl.learners.base import Metrics
 from jaxmarl.learners.team.targets import TeamStep
@@ -55,7 +55,7 @@ def collect(
     Raises:
         ValueError: discrete actions, and an actor that is not given the legal ones.
     """
-    env_params = env.default_params if env_params is None else env_params
+    env_params = batch_params(env, env_params)
     start_key, key = jax.random.split(key)
     carry = start_rollout(env, actor, start_key, env_params)
     return play(env, actor, actor_params, carry, key, num_steps, env_params)[1]

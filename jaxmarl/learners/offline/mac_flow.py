@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, PyTree
 from jaxmarl.core.chance import Normal
 from jaxmarl.core.checks import require, require_choice, require_int
 from jaxmarl.core.policy import Policy
-from jaxmarl.core.rollout import BatchedEnv
+from jaxmarl.core.rollout import BatchedEnv, batch_params
 from jaxmarl.core.spaces import Box
 from jaxmarl.learners.actions import GaussianActions
 from jaxmarl.learners.base import Metrics
@@ -187,7 +187,7 @@ def mac_flow(
     Raises:
         ValueError: actions of another space.
     """
-    env_params = env.default_params if env_params is None else env_params
+    env_params = batch_params(env, env_params)
     actions, network = team_flow(env, config, env_params, state_of)
     algorithm = _MACFlow(config, network, actions, env.observation_space(env_params).shape)
     return OfflineLearner(algorithm.init, algorithm.update, algorithm.policy, lambda state: state.params)
@@ -197,7 +197,7 @@ def team_flow(
     env: BatchedEnv, config: MACFlowConfig, env_params: PyTree = None, state_of: StateOf | None = None
 ) -> tuple[GaussianActions, TeamFlow]:
     """What scales actions, and the networks; arguments and errors as of `mac_flow`."""
-    env_params = env.default_params if env_params is None else env_params
+    env_params = batch_params(env, env_params)
     space = env.action_space(env_params)
     fits = isinstance(space, Box) and jnp.issubdtype(space.dtype, jnp.floating)
     fits = fits and math.isfinite(space.low) and math.isfinite(space.high)

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, PyTree
 from jaxmarl.core.chance import Uniform
 from jaxmarl.core.checks import require, require_int
 from jaxmarl.core.policy import MaskedObs, Policy, categorical
-from jaxmarl.core.rollout import Actor, BatchedEnv, actor_from_group_policy, start_rollout
+from jaxmarl.core.rollout import Actor, BatchedEnv, actor_from_group_policy, batch_params, start_rollout
 from jaxmarl.learners.base import Metrics
 from jaxmarl.learners.offline.inverse_network import InverseNetwork, JointCritic
 from jaxmarl.learners.offline.learning import OfflineLearner, draw_sequences, play, repeat_steps
@@ -111,7 +111,7 @@ def mamql(
     Raises:
         ValueError: actions that are not discrete.
     """
-    env_params = env.default_params if env_params is None else env_params
+    env_params = batch_params(env, env_params)
     algorithm = _MAMQL(env, config, env_params, inverse_network(env, config, env_params, state_of))
     return OfflineLearner(algorithm.init, algorithm.update, algorithm.policy, lambda state: state.params)
 

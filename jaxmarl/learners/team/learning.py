@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, PyTree
 
 from jaxmarl.core.checks import require
 from jaxmarl.core.policy import Policy
-from jaxmarl.core.rollout import Actor, BatchedEnv, RolloutState
+from jaxmarl.core.rollout import Actor, BatchedEnv, RolloutState, batch_params
 from jaxmarl.learners.base import Learner
 from jaxmarl.learners.team.config import TeamConfig
 from jaxmarl.learners.team.mixers import StateOf
@@ -40,7 +40,7 @@ def team_q(
     Raises:
         ValueError: actions that are not discrete, sizes that do not fit.
     """
-    env_params = env.default_params if env_params is None else env_params
+    env_params = batch_params(env, env_params)
     network = team_network(env, config, env_params, state_of)
     return TeamLearning(env, config, env_params, network, risk_neutral, risk_neutral).learner(NAMES[config.mixer])
 

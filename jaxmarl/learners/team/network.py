@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, PyTree
 from jaxmarl.core.chance import Uniform, draw, repeat
 from jaxmarl.core.checks import require, require_int
 from jaxmarl.core.policy import MaskedObs, Policy
-from jaxmarl.core.rollout import Actor, BatchedEnv
+from jaxmarl.core.rollout import Actor, BatchedEnv, batch_params
 from jaxmarl.core.spaces import Discrete
 from jaxmarl.learners.encoders import Encoder
 from jaxmarl.learners.networks import GRU
@@ -135,7 +135,7 @@ def team_network(
     Raises:
         ValueError: actions are not discrete.
     """
-    env_params = env.default_params if env_params is None else env_params
+    env_params = batch_params(env, env_params)
     space = env.action_space(env_params)
     require(isinstance(space, Discrete), "action_space", space, "Discrete")
     shape = env.observation_space(env_params).shape

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from jaxmarl.core.rollout import BatchedEnv
+from jaxmarl.core.rollout import BatchedEnv, batch_params
 from jaxmarl.learners.base import Learner
 from jaxmarl.learners.team.config import vdn_config
 from jaxmarl.learners.team.network import TeamNetwork, group_policy, legal, team_network
@@ -31,7 +31,7 @@ def pqn_vdn(
     Raises:
         ValueError: actions that are not discrete, sizes that do not divide, another kind of reward.
     """
-    env_params = env.default_params if env_params is None else env_params
+    env_params = batch_params(env, env_params)
     settings = vdn_config(hidden=config.hidden, layer_norm=config.layer_norm, agent_id=agent_id, reward=reward)
     team = team_network(env, settings, env_params)
     algorithm = ParallelTeamQ(env, config, env_params, _Memoryless(team), reward)

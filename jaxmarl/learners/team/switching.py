@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int32, PyTree
 from jaxmarl.core.chance import Uniform, draw, repeat
 from jaxmarl.core.checks import require, require_choice, require_int
 from jaxmarl.core.policy import MaskedObs, Policy
-from jaxmarl.core.rollout import Actor, BatchedEnv
+from jaxmarl.core.rollout import Actor, BatchedEnv, batch_params
 from jaxmarl.learners.base import Learner, Metrics
 from jaxmarl.learners.team.config import REWARDS, TeamConfig
 from jaxmarl.learners.team.learning import TeamLearning
@@ -195,7 +195,7 @@ def mansa_learning(
     env: BatchedEnv, config: SwitchConfig, env_params: PyTree = None, state_of: StateOf | None = None
 ) -> "SwitchLearning":
     """The algorithm of `mansa`."""
-    env_params = env.default_params if env_params is None else env_params
+    env_params = batch_params(env, env_params)
     own, joint = (team_network(env, settings, env_params, state_of) for settings in (config.independent, config))
     network = SwitchNetwork(own, joint, Switch(config.hidden), config)
     return SwitchLearning(env, config, env_params, network, risk_neutral, risk_neutral)

@@ -12,7 +12,16 @@ from flax import struct
 from flax.traverse_util import path_aware_map
 from jaxtyping import Array, Float, Int32, PyTree
 
-from jaxmarl.core.rollout import Actor, BatchedEnv, RolloutState, Trajectory, check_num_steps, rollout, start_rollout
+from jaxmarl.core.rollout import (
+    Actor,
+    BatchedEnv,
+    RolloutState,
+    Trajectory,
+    batch_params,
+    check_num_steps,
+    rollout,
+    start_rollout,
+)
 from jaxmarl.learners.base import Learner, Metrics, reward_metrics
 from jaxmarl.learners.value.acting import ValueNetwork, exploring_actor, greedy_policy, linear_decay, value_network
 from jaxmarl.learners.value.config import ValueConfig
@@ -72,7 +81,7 @@ def deep_q(
     Raises:
         ValueError: actions that are not discrete, sizes that do not fit.
     """
-    env_params = env.default_params if env_params is None else env_params
+    env_params = batch_params(env, env_params)
     network = value_network(env, env_params, head, config.hidden, config.layer_norm)
     return ValueLearning(env, config, env_params, network, behaviour, target).learner(name or type(head).__name__)
 

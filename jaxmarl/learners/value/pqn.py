@@ -11,7 +11,7 @@ from flax import struct
 from jaxtyping import Array, Float, Int32, PyTree
 
 from jaxmarl.core.checks import require, require_int
-from jaxmarl.core.rollout import Actor, BatchedEnv, RolloutState, check_num_steps, rollout, start_rollout
+from jaxmarl.core.rollout import Actor, BatchedEnv, RolloutState, batch_params, check_num_steps, rollout, start_rollout
 from jaxmarl.learners.base import Learner, Metrics, reward_metrics
 from jaxmarl.learners.returns import gae
 from jaxmarl.learners.value.acting import ValueNetwork, exploring_actor, greedy_policy, linear_decay, value_network
@@ -100,7 +100,7 @@ def pqn(env: BatchedEnv, config: PQNConfig, env_params: PyTree = None) -> Learne
     Raises:
         ValueError: actions that are not discrete, sizes that do not divide.
     """
-    env_params = env.default_params if env_params is None else env_params
+    env_params = batch_params(env, env_params)
     network = value_network(env, env_params, MeanHead(), config.hidden, config.layer_norm)
     algorithm = ParallelQ(env, config, env_params, network)
     return Learner(

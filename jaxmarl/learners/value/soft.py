@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, PyTree
 from jaxmarl.core.chance import Uniform, draw, repeat
 from jaxmarl.core.checks import require
 from jaxmarl.core.policy import MaskedObs, Policy, categorical
-from jaxmarl.core.rollout import Actor, BatchedEnv, RolloutState
+from jaxmarl.core.rollout import Actor, BatchedEnv, RolloutState, batch_params
 from jaxmarl.core.spaces import Discrete
 from jaxmarl.distributional.law import Law, ReturnLaw
 from jaxmarl.distributional.quantile import Quantile
@@ -160,7 +160,7 @@ def soft_actor_critic(
     Raises:
         ValueError: actions that are not discrete, heads that do not fit, or numbers out of range.
     """
-    env_params = env.default_params if env_params is None else env_params
+    env_params = batch_params(env, env_params)
     space = env.action_space(env_params)
     require(isinstance(space, Discrete), "action_space", space, "Discrete")
     check_soft(head, temperature)

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, PyTree
 from jaxmarl.core.chance import draw, repeat
 from jaxmarl.core.checks import require
 from jaxmarl.core.policy import Policy
-from jaxmarl.core.rollout import Actor, BatchedEnv
+from jaxmarl.core.rollout import Actor, BatchedEnv, batch_params
 from jaxmarl.core.spaces import Box
 from jaxmarl.distributional.law import Law
 from jaxmarl.learners.actions import GaussianActions, action_head
@@ -98,7 +98,7 @@ def box_soft_actor_critic(
     Raises:
         ValueError: actions that are no box of floats, or numbers out of range.
     """
-    env_params = env.default_params if env_params is None else env_params
+    env_params = batch_params(env, env_params)
     space = env.action_space(env_params)
     require(isinstance(space, Box), "action_space", space, "a Box")
     require(not isinstance(head, EntropicHead), "head", type(head).__name__, "a head of laws")

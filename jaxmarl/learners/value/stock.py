@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, PyTree
 
 from jaxmarl.core.checks import require, require_int
 from jaxmarl.core.policy import Policy
-from jaxmarl.core.rollout import BatchedEnv
+from jaxmarl.core.rollout import BatchedEnv, batch_params
 from jaxmarl.distributional.categorical import two_hot
 from jaxmarl.distributional.law import Law, ReturnLaw
 from jaxmarl.distributional.quantile import Quantile, uniform_quantile
@@ -167,7 +167,7 @@ def returns_by_stock(
         env_params: of the environments (default: `env.default_params`).
     """
     wrapper = _with_stock(env)
-    env_params = env.default_params if env_params is None else env_params
+    env_params = batch_params(env, env_params)
 
     def play(stock):
         return first_returns(env, policy, params, key, from_stock(env_params, stock), num_steps, wrapper.discount)
