@@ -157,9 +157,7 @@ def test_a_population_is_rolled_out_like_a_vector():
 
 def test_one_environment_in_place_of_a_batch_is_refused():
     env = Recall()
-    with pytest.raises(
-        ValueError, match=r"^env must be a batch of environments, such as VectorEnv\(env, 64\), got R"
-    ):
+    with pytest.raises(ValueError, match=r"^env must be a batch of environments, such as VectorEnv\(env, 64\), got R"):
         batch_params(env)
     assert batch_params(VectorEnv(env, 2), 3) == 3
     assert batch_params(VectorEnv(env, 2)) == env.default_params
