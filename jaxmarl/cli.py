@@ -3,20 +3,22 @@
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from jaxmarl.cli_auctions import solve_auction
 from jaxmarl.cli_bench import bench
 from jaxmarl.cli_play import play
 from jaxmarl.cli_psro import psro
 from jaxmarl.cli_verify import verify
-from jaxmarl.core.checks import require_choice
+from jaxmarl.core.checks import require, require_choice
 
 EXPERIMENTS = ("rrps",)
 RUNS = Path("runs")
@@ -39,19 +41,34 @@ def envs(name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="[NAME
     elif name:
         factory = env_factory(name)
         env, params = make(name)
-        console.print(f"[bold]{name}[/bold]{inspect.signature(factory)}\n", highlight=False)
+        fields = inspect.signature(factory).replace(return_annotation=inspect.Signature.empty)
+        console.print(f"[bold]{name}[/bold]{fields}\n", highlight=False)
         console.print(inspect.getdoc(factory), markup=False, highlight=False)
         console.print(f"\n[bold]observation[/bold] {env.observation_space(params)}", highlight=False)
         console.print(f"[bold]action[/bold] {env.action_space(params)}", highlight=False)
         console.print(f"[bold]default params[/bold] {params}", highlight=False)
     else:
-        table = Table("name", "agents", "steps", "what it is", title="jaxmarl.make(NAME)")
-        table.columns[0].no_wrap = True
+        rows = []
         for known in list_envs():
             env, _ = make(known)
-            about = inspect.cleandoc(env_factory(known).__doc__ or "").split("\n\n")[0]
-            table.add_row(known, str(env.num_agents), str(env.horizon or "varies"), about)
-        console.print(table)
+            facts = f"agents: {env.num_agents}, steps: {env.horizon or 'varies'}"
+            rows.append((known, _sentence(env_factory(known).__doc__), facts))
+        console.print(_listing("jaxmarl.make(NAME)", rows))
+        console.print("jaxmarl envs NAME describes one", highlight=False)
+
+
+def _sentence(text: str | None) -> str:
+    """The first sentence of a docstring."""
+    return " ".join(inspect.cleandoc(text or "").split("\n\n")[0].split()).split(". ")[0].removesuffix(".")
+
+
+def _listing(title: str, rows: Iterable[tuple[str, str, str]]) -> Table:
+    """What there is, as name, description and facts, in as few lines as 80 columns allow."""
+    table = Table("name", "what it is", title=title, box=SIMPLE_HEAD, padding=(0, 2, 0, 0))
+    table.columns[0].no_wrap = True
+    for name, about, facts in rows:
+        table.add_row(name, Text.assemble(about, (f" · {facts}" if facts else "", "dim")))
+    return table
 
 
 def _bot_table() -> Table:
@@ -191,6 +208,9 @@ def solve(
     if not game:
         _print_games_and_solvers(console)
         return
+    if out:
+        require_choice("out's suffix", Path(out).suffix, solutions.SUFFIXES)
+    require(not figure or figure.endswith(".png"), "figure", figure, "the name of a .png file")
     array = _load_game(game, assignments("game", game_settings))
     solver = solver or solvers.default_solver(array)
     with console.status(f"{solver} …"):
@@ -211,30 +231,39 @@ def _load_game(game: str, settings: dict[str, Any]) -> Any:
     from jaxmarl.interop.payoff_files import SUFFIXES, load_game
 
     if game in list_games() or Path(game).suffix not in SUFFIXES:
+        if game not in list_games():
+            _point_elsewhere(game)
         return make_game(game, **settings)
     if settings:
         raise ValueError(f"--game sets parameters of a game of the zoo; {game} is a file")
     return load_game(game)
 
 
+def _point_elsewhere(name: str) -> None:
+    """Refuses trees and environments, which are not solved as tables, with the command that takes them."""
+    from jaxmarl.core.registry import list_envs
+    from jaxmarl.games.extensive_zoo import list_extensive_games
+
+    kind = "a tree" if name in list_extensive_games() else "an environment" if name in list_envs() else ""
+    require(not kind, "GAME", name, f"a game of the zoo or a file: this is {kind}, for `jaxmarl psro {name}`")
+
+
 def _print_games_and_solvers(console: Console) -> None:
     from jaxmarl import solvers
     from jaxmarl.games.zoo import game_entry, list_games
 
-    games = Table("game", "parameters", "what it is", title="jaxmarl solve GAME --game NAME=VALUE ...")
+    games = []
     for name in list_games():
         entry = game_entry(name)
         parameters = ", ".join(f"{key}={value!r}" for key, value in entry.params.items())
-        games.add_row(name, parameters, entry.summary)
-    console.print(games)
-    table = Table("solver", "games", "drives to zero", "what it does", title="--solver NAME")
-    for name in solvers.list_solvers():
-        solver = solvers.solver_entry(name)
-        table.add_row(name, solver.games.replace("_", "-"), solver.gap_kind, solver.summary)
-    for column in (0, 1, 2):
-        table.columns[column].no_wrap = True
-    console.print(table)
+        games.append((name, _sentence(entry.summary), parameters))
+    console.print(_listing("jaxmarl solve GAME --game NAME=VALUE ...", games))
+    entries = [solvers.solver_entry(name) for name in solvers.list_solvers()]
+    facts = [f"{entry.games.replace('_', '-')} games, {entry.gap_kind}" for entry in entries]
+    rows = [(entry.name, _sentence(entry.summary), known) for entry, known in zip(entries, facts, strict=True)]
+    console.print(_listing("--solver NAME (for which games, and what it drives to zero)", rows))
     console.print("sealed-bid auctions: jaxmarl solve auction --help", highlight=False)
+    console.print("trees (kuhn_poker, leduc_poker, goofspiel) and environments: jaxmarl psro --help", highlight=False)
 
 
 def _file(path: str) -> Path:
@@ -317,6 +346,11 @@ def main(arguments: list[str] | None = None) -> None:
     for name, command in COMMANDS.items():
         app.command(name=name)(command)
     try:
+        if arguments == ["--version"]:
+            from jaxmarl import __version__
+
+            print(f"jaxmarl {__version__}")
+            sys.exit(0)
         if arguments and not arguments[0].startswith("-"):
             require_choice("command", arguments[0], COMMANDS)
         _cache_compilations()
@@ -331,7 +365,8 @@ def main(arguments: list[str] | None = None) -> None:
     except (ValueError, RuntimeError, OSError) as error:
         if os.environ.get("JAXMARL_TRACEBACK"):
             raise
-        print(f"jaxmarl: {error}", file=sys.stderr)
+        told = isinstance(error, OSError) and error.filename and error.strerror
+        print(f"jaxmarl: {f'{error.filename}: {error.strerror}' if told else error}", file=sys.stderr)
         sys.exit(2)
     sys.exit(code or 0)
 

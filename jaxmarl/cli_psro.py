@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from jaxmarl.core.checks import require, require_choice
+from jaxmarl.core.checks import did_you_mean, require, require_choice, require_int
 
 ORACLES = ("exact", "ppo")
 LAST_ROWS = 30  # of the live table
@@ -56,6 +56,9 @@ def psro(
 
     require_choice("meta", meta, meta_solver_names())
     require(not resume or bool(run), "run", run, "given, to resume")
+    require_int("iterations", iterations, 0)
+    if figure:
+        require(figure.endswith(".png"), "figure", figure, "the name of a .png file")
     exact, psro_game, actions = _game(game, oracle, game_settings, ppo_settings, updates, episodes, horizon)
     loop = Psro(psro_game, _settings(settings, meta, variant, iterations, actions))
     config: dict[str, Any] = {"game": game, "game_settings": list(game_settings), "ppo": list(ppo_settings)}
@@ -96,7 +99,11 @@ def iterations_table(state: Any, title: str, exact: bool) -> Table:
     """One row an iteration: sizes of the populations, what responses gain, what is gained within them."""
     rows = state.rows()
     gap = "NashConv" if exact else "responses gain"
-    table = Table("round", "strategies", "played", gap, "meta-gap", "payoffs", title=title, padding=0)
+    legend = (
+        "of each player: strategies in the population, those that its mixture plays, and its payoff; "
+        f"{gap}: by leaving the mixture for any strategy of the game; meta-gap: for one of the population"
+    )
+    table = Table("round", "strategies", "played", gap, "meta-gap", "payoffs", title=title, caption=legend, padding=0)
     for column in table.columns:
         column.justify, column.no_wrap = "right", True
     count = len(rows["gain"])
@@ -151,6 +158,10 @@ def _game(
     is_file = Path(name).suffix in SUFFIXES
     known = {*list_games(), *list_extensive_games()}
     environment = name in list_envs() and (oracle == "ppo" or name not in known)
+    if not (is_file or environment or name in known):
+        near = did_you_mean(name, [*known, *list_envs()])
+        trees = ", ".join(list_extensive_games())
+        raise ValueError(f"unknown game {name!r}{near} (known: those of jaxmarl solve and jaxmarl envs, {trees})")
     if not environment:
         require(oracle != "ppo", "oracle", oracle, f"exact for {name}, which is no environment")
         require(not ppo_words, "ppo", list(ppo_words), "left out with exact responses")

@@ -7,12 +7,16 @@ import jax
 import numpy as np
 import pytest
 
+import jaxmarl
 from jaxmarl.cli import main
+from jaxmarl.core.registry import list_envs
 from jaxmarl.envs.rps import BOTS, bot_players, split_bots
 from jaxmarl.evaluation import cross_play, load_report
 from jaxmarl.experiments import rrps
 from jaxmarl.experiments.config import from_dict, override
 from jaxmarl.experiments.rrps_table import load_cross_table
+from jaxmarl.games.zoo import list_games
+from jaxmarl.solvers import list_solvers
 
 
 def call(*arguments: str) -> int:
@@ -133,6 +137,20 @@ def test_wrong_input_is_refused_in_one_line(arguments, words, tmp_path, monkeypa
     error = capsys.readouterr().err.strip()
     assert words in error
     assert "\n" not in error
+
+
+def test_the_version_is_told(capsys):
+    assert call("--version") == 0
+    assert capsys.readouterr().out == f"jaxmarl {jaxmarl.__version__}\n"
+
+
+def test_listings_fit_80_columns_and_cut_no_name(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    for command, names in (("envs", list_envs()), ("solve", [*list_games(), *list_solvers()])):
+        assert call(command) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert max(map(len, lines)) <= 80
+        assert set(names) <= {line.split()[0] for line in lines if line.strip()}
 
 
 def test_overrides_and_dictionaries_keep_types():

@@ -58,6 +58,12 @@ def test_episodes_that_end_early_are_made_of_one_length(tmp_path, capsys):
     ("arguments", "message"),
     [
         (("rsp",), "did you mean 'rps'"),
+        (
+            ("kuhn",),
+            "did you mean 'kuhn_poker'? (known: those of jaxmarl solve and jaxmarl envs, goofspiel, kuhn_poker",
+        ),
+        (("rps", "--iterations", "-1"), "iterations must be an integer >= 0, got -1"),
+        (("rps", "--figure", "rps.gif"), "figure must be the name of a .png file"),
         (("rps", "--meta", "nahs"), "did you mean"),
         (("rps", "--oracle", "ppo"), "no environment"),
         (("repeated_rps", "--oracle", "exact"), "oracle must be ppo"),

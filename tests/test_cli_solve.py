@@ -81,8 +81,11 @@ def test_a_correlated_solution_keeps_its_joint(tmp_path, capsys):
         (["rps", "--solver", "magic"], "unknown solver 'magic'"),
         (["rps", "--solver", "hedge", "--set", "rounds=3"], "hedge has no option 'rounds'"),
         (["chicken", "--solver", "zero_sum_lp"], "zero-sum for solver zero_sum_lp"),
-        (["rps", "--out", "solution.txt"], "path's suffix must be one of .json, .npz"),
-        (["no/such/file.npz"], "No such file"),
+        (["rps", "--out", "solution.txt"], "out's suffix must be one of .json, .npz"),
+        (["rps", "--figure", "rps.pdf"], "figure must be the name of a .png file, got 'rps.pdf'"),
+        (["kuhn_poker"], "this is a tree, for `jaxmarl psro kuhn_poker`"),
+        (["soccer"], "this is an environment, for `jaxmarl psro soccer`"),
+        (["no/such/file.npz"], "jaxmarl: no/such/file.npz: No such file or directory"),
         (["none.npz", "--game", "a=1"], "none.npz is a file"),
     ],
 )

@@ -34,8 +34,10 @@ def replace_file(path: Path, content: bytes) -> Path:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None:  # the reader knows the file by its own name
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     return path
 

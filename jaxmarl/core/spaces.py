@@ -46,6 +46,9 @@ class Box:
     def __post_init__(self):
         require(self.low < self.high, "low", self.low, f"below high ({self.high})")
 
+    def __repr__(self) -> str:
+        return f"Box(low={self.low}, high={self.high}, shape={self.shape}, dtype={jnp.dtype(self.dtype).name})"
+
     def sample(self, key: Array) -> Array:
         """Uniform on a bounded box, standard normal (clipped into the box) on an unbounded one."""
         if jnp.issubdtype(self.dtype, jnp.integer):

@@ -14,6 +14,7 @@ from jaxmarl.core.files import replace_file
 from jaxmarl.games.normal_form import NormalFormGame
 from jaxmarl.solvers.solution import Solution
 
+SUFFIXES = (".json", ".npz")  # of files of solutions
 MOST_ROWS = 20  # of a player in a table on the terminal
 GAP_NAMES = {"nash_conv": "NashConv", "ce_gap": "CE gap", "cce_gap": "CCE gap"}
 JSON_TRACE = 1  # axes of the measurements that JSON gets; the archive gets all of them
@@ -64,7 +65,7 @@ def save_solution(solution: Solution, path: str | Path) -> Path:
         OSError: it cannot be written; what was there is untouched.
     """
     path = Path(path)
-    require_choice("path's suffix", path.suffix, (".json", ".npz"))
+    require_choice("path's suffix", path.suffix, SUFFIXES)
     arrays = {
         **{f"strategy_{i}": np.asarray(strategy) for i, strategy in enumerate(solution.strategies)},
         "payoffs": np.asarray(solution.payoffs),

@@ -89,3 +89,8 @@ def test_spaces_are_values():
 def test_contains_is_traceable():
     assert bool(jax.jit(Discrete(3).contains)(2))
     assert not bool(jax.jit(Box(0.0, 1.0).contains)(2.0))
+
+
+def test_a_box_shows_as_it_is_made():
+    assert repr(Box(-1, 2.5, (3,))) == "Box(low=-1, high=2.5, shape=(3,), dtype=float32)"
+    assert "dtype=int32" in repr(Box(0, 2, (), jnp.int32))

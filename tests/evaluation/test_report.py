@@ -1,5 +1,6 @@
 """The report and its figure: round trip, printed text, picture, refusals."""
 
+import errno
 import io
 import json
 import subprocess
@@ -197,3 +198,11 @@ def test_script_prints_a_ranking_or_where_the_table_is(tmp_path):
         assert bad.returncode == 2
         assert "bot_table_file.txt" in bad.stderr
         assert "Traceback" not in bad.stderr
+
+
+def test_a_file_that_cannot_be_written_is_told_by_its_own_name(tmp_path):
+    path = tmp_path / "missing" / "report.json"
+    with pytest.raises(OSError, match="report") as caught:
+        replace_file(path, b"new")
+    assert caught.value.filename == str(path)
+    assert caught.value.errno == errno.ENOENT
