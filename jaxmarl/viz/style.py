@@ -135,9 +135,10 @@ def signed_norm(limit: float) -> AsinhNorm:
 
 
 def mark_losses(axes: Axes, table: np.ndarray, least: float) -> None:
-    """A minus in every cell of a heat map below `-least`: in grey, gains and losses of one size look alike."""
+    """A minus in every cell of the heat map on `axes` below `-least`: in grey, gains and losses look alike."""
     rows, columns = np.nonzero(table < -least)
-    axes.scatter(columns, rows, marker="_", s=7, c="white", linewidths=0.7)
+    light = axes.images[0].to_rgba(table[rows, columns])[:, :3] @ (0.299, 0.587, 0.114)  # dark signs on pale cells
+    axes.scatter(columns, rows, marker="_", s=7, c=np.where(light > 0.6, INK, "white").tolist(), linewidths=0.7)
 
 
 def write_figure(figure: Figure, path: str | Path) -> Path:

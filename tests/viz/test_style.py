@@ -51,7 +51,16 @@ def test_crowded_curves_have_the_markers_of_their_series():
 
 
 def test_losses_are_marked():
-    axes = style.new_figure(2, 2).subplots()
-    style.mark_losses(axes, np.array([[0.0, -3.0], [3.0, -0.1]]), 0.5)
+    axes, table = style.new_figure(2, 2).subplots(), np.array([[0.0, -3.0, -0.6], [3.0, -0.1, 0.6]])
+    axes.imshow(table, cmap=style.DIVERGING, vmin=-3, vmax=3)
+    style.mark_losses(axes, table, 0.5)
     (marks,) = axes.collections
-    np.testing.assert_array_equal(marks.get_offsets(), [[1, 0]])
+    np.testing.assert_array_equal(marks.get_offsets(), [[1, 0], [2, 0]])
+    np.testing.assert_allclose([lightness(colour) for colour in marks.get_edgecolors()[:, :3]], [255, 38], atol=1)
+
+
+def test_heat_maps_without_losses_have_no_marks():
+    axes, table = style.new_figure(2, 2).subplots(), np.ones((2, 2))
+    axes.imshow(table)
+    style.mark_losses(axes, table, 0.5)
+    assert len(axes.collections[0].get_offsets()) == 0
