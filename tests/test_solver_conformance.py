@@ -1,5 +1,6 @@
 """Whatever solver is registered keeps its promise: no list to keep by hand, no exemption."""
 
+import inspect
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 import jaxmarl.solvers
-from jaxmarl.games import NormalFormGame, symmetric_game, zero_sum_game
+from jaxmarl.games import NormalFormGame, kuhn_poker, symmetric_game, zero_sum_game
 from jaxmarl.solvers import list_solvers, nash_solution, registry, solver_entry
 from jaxmarl.testing.solvers import check_solver, solver_games
 
@@ -84,6 +85,15 @@ def test_solve_refuses_in_one_line():
         jaxmarl.solvers.solve(game, "regret_matching", iteration=3)
     with pytest.raises(ValueError, match="not registered yet"):
         registry.register_solver("zero_sum_lp", games="zero_sum")(_uniform)
+
+
+def test_solve_takes_games_in_normal_form_and_chooses_a_solver():
+    function = inspect.unwrap(jaxmarl.solvers.solve)
+    with pytest.raises(ValueError, match=r"game must be a NormalFormGame .*, got 'ExtensiveGame'"):
+        function(kuhn_poker())
+    game = symmetric_game([[6.0, 2], [7, 0]])
+    chosen, named = jaxmarl.solvers.solve(game), jaxmarl.solvers.solve(game, "lemke_howson")
+    np.testing.assert_array_equal(chosen.strategies[0], named.strategies[0])
 
 
 def test_the_default_solver_suits_the_game():

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxmarl.core.checks import require
 from jaxmarl.games.normal_form import NormalFormGame, Strategies
 
 
@@ -13,6 +14,9 @@ def best_responses(game: NormalFormGame, strategies: Strategies) -> tuple[Int[Ar
 
 def deviation_gains(game: NormalFormGame, strategies: Strategies) -> Float[Array, " num_players"]:
     """What each player would gain by its best response: `max_a u_i(a, s_-i) - u_i(s)`, up to rounding >= 0."""
+    shapes, vectors = tuple(map(jnp.shape, strategies)), tuple((size,) for size in game.num_actions)
+    require(shapes == vectors, "shapes of strategies", shapes, f"{vectors}, a vector for each player")
+    strategies = tuple(map(jnp.asarray, strategies))
     gains = []
     for i in range(game.num_players):
         action_payoffs = game.action_payoffs(i, strategies)

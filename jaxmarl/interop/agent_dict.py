@@ -5,6 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
+from jaxmarl.core.checks import require
 from jaxmarl.core.environment import AnyEnvironment
 from jaxmarl.core.wrappers import AutoReset, AutoResetState
 
@@ -60,6 +61,8 @@ class AgentDictEnv:
     ) -> tuple[ByAgent, AutoResetState, ByAgent, ByAgent, dict]:
         """One step: `(obs, state, rewards, dones, infos)`."""
         shape = self._env.action_space(self._params).shape
+        missing = [agent for agent in self.agents if agent not in actions]
+        require(not missing, "actions", list(actions), f"of every agent ({', '.join(self.agents)})")
         # baselines leave an axis of size 1 on discrete actions
         joint = jnp.stack([jnp.reshape(actions[agent], shape) for agent in self.agents])
         obs, state, reward, terminated, truncated, info = self._env.step(key, state, joint, self._params)

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import PyTree
 from pettingzoo import ParallelEnv
 
+from jaxmarl.core.checks import require
 from jaxmarl.core.environment import AnyEnvironment
 from jaxmarl.core.spaces import Discrete
 from jaxmarl.interop.gymnasium import new_key, to_space
@@ -74,8 +75,14 @@ class PettingZooEnv(ParallelEnv):
 
     def step(self, actions: ByAgent) -> tuple[ByAgent, ByAgent, ByAgent, ByAgent, ByAgent]:
         """One step: `(obs, rewards, terminations, truncations, infos)`; `agents` is empty after the last."""
-        dtype = self._spaces[self.possible_agents[0]][1].dtype
-        joint = np.stack([np.asarray(actions[agent], dtype) for agent in self.possible_agents])
+        require(bool(self.agents), "step", "no running episode", "called after reset, until an episode ends")
+        missing = [agent for agent in self.possible_agents if agent not in actions]
+        require(not missing, "actions", list(actions), f"of every agent ({', '.join(self.possible_agents)})")
+        space = self._spaces[self.possible_agents[0]][1]
+        rows = [np.asarray(actions[agent], space.dtype) for agent in self.possible_agents]
+        for agent, row in zip(self.possible_agents, rows, strict=True):
+            require(row.shape == space.shape, f"action of {agent}", actions[agent], f"in {space}")
+        joint = np.stack(rows)
         obs, self._state, reward, *ends, mask = self._step(new_key(self._random), self._state, joint, self._params)
         terminated, truncated = (bool(x) for x in ends)
         if terminated or truncated:

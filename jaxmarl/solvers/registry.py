@@ -93,12 +93,20 @@ def default_solver(game: NormalFormGame) -> str:
     return "zero_sum_lp" if bool(game.is_zero_sum()) else "lemke_howson"
 
 
-def solve(game: NormalFormGame, solver: str, **options: Any) -> Solution:
+def solve(game: NormalFormGame, solver: str | None = None, **options: Any) -> Solution:
     """Solves a game by the solver called `solver`, as in `solve(zero_sum_game(matrix), "zero_sum_lp")`.
 
+    Args:
+        game: one game; games in extensive form go through `games.extensive_normal_form` or PSRO.
+        solver: one of `list_solvers()`; by default that of `default_solver(game)`, outside `jit`.
+        **options: of the solver.
+
     Raises:
-        ValueError: an unknown solver or option, or a game outside the solver's class.
+        ValueError: no game, an unknown solver or option, or a game outside the solver's class.
     """
+    made_by = "a NormalFormGame (of payoffs: bimatrix_game, zero_sum_game; of a tree: extensive_normal_form(tree)[0])"
+    require(isinstance(game, NormalFormGame), "game", type(game).__name__, made_by)
+    solver = default_solver(game) if solver is None else solver
     entry = solver_entry(solver)
     allowed = [name for name in inspect.signature(entry.solve).parameters if name != "game"]
     for option in options:

@@ -1,7 +1,7 @@
 """The host loop: chunks of updates on the device, everything else between them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ class RunResult:
         steps_per_second: agent steps a second in this call, compilation left out; 0 if it made no update.
     """
 
-    state: PyTree
+    state: PyTree = field(repr=False)
     updates: int
     agent_steps: int
     interrupted: bool

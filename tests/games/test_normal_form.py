@@ -178,6 +178,10 @@ def test_gradients_reach_the_payoffs():
         (lambda: NormalFormGame(np.ones((1, 2)), (np.zeros(2, bool),)), "masks[0] must be true somewhere"),
         (lambda: bimatrix_game(np.ones((2, 2)), np.ones((2, 3))), "column_payoffs must be a matrix like (2, 2)"),
         (lambda: symmetric_game(np.ones((2, 3))), "row_payoffs must be a square matrix"),
+        (
+            lambda: nash_conv(random_game(0, (2, 3)), (jnp.ones(2) / 2, jnp.ones(2) / 2)),
+            "shapes of strategies must be ((2,), (3,)), a vector for each player, got ((2,), (2,))",
+        ),
         (lambda: stack_games([]), "games must be at least one game"),
         (lambda: stack_games([random_game(0, (2,)), random_game(0, (2, 2))]), "same number of players"),
     ],

@@ -50,3 +50,10 @@ def test_an_unknown_agent_is_refused():
     env = AgentDictEnv(jaxmarl.make("repeated_rps")[0])
     with pytest.raises(ValueError, match="agent must be one of agent_0, agent_1; got 'alice'"):
         env.action_space("alice")
+
+
+def test_an_action_that_is_missing_is_refused():
+    env = AgentDictEnv(jaxmarl.make("repeated_rps")[0])
+    _, state = env.reset(jax.random.key(0))
+    with pytest.raises(ValueError, match=r"^actions must be of every agent \(agent_0, agent_1\), got \['agent_0'\]$"):
+        env.step(jax.random.key(1), state, {"agent_0": jnp.int32(0)})

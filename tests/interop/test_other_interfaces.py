@@ -62,6 +62,20 @@ def test_pettingzoo_rewards_masks_and_seeds():
     assert (first[name] != other[name]).any()
 
 
+def test_pettingzoo_refuses_what_it_cannot_play():
+    pytest.importorskip("pettingzoo")
+    from jaxmarl.interop.pettingzoo import PettingZooEnv
+
+    env = PettingZooEnv(RPS)
+    with pytest.raises(ValueError, match="step must be called after reset"):
+        env.step({"agent_0": 0, "agent_1": 1})
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match=r"actions must be of every agent \(agent_0, agent_1\), got \['agent_0'\]"):
+        env.step({"agent_0": 0})
+    with pytest.raises(ValueError, match=r"action of agent_1 must be in Discrete\(3\), got \[0, 1\]"):
+        env.step({"agent_0": 0, "agent_1": [0, 1]})
+
+
 @pytest.mark.parametrize("env", [AGAINST_ROTATION, OneStep()], ids=lambda env: type(env).__name__)
 def test_gymnasium_s_own_check(env):
     pytest.importorskip("gymnasium")
