@@ -56,13 +56,18 @@ CLAIMS = {
     "environments/pricing.md": lambda names: np.testing.assert_allclose(
         names["reward"], names["known"]["nash"].profits, rtol=1e-4
     ),
+    "games.md": lambda names: _equal(
+        float(names["extensive_nash_conv"](names["tree"], names["behaviour"])) < 1e-6, True
+    ),
     "how_to_add.md": lambda names: _equal(
         float(jax.nn.softmax(names["learner"].params(names["state"]))[1]) > 0.95, True
     ),
     "learners.md": lambda names: np.testing.assert_allclose(names["metrics"]["reward"][-1], 1 / 9, rtol=0.2),
     "solvers/correlated.md": lambda names: np.testing.assert_allclose(names["best"].payoffs.sum(), 10.5),
     "solvers/markov.md": lambda names: _equal(float(names["optimum"].gap) < 1e-2, True),
-    "training.md": lambda names: _equal(names["result"].updates, 8),
+    "training.md": lambda names: _equal(
+        (names["result"].updates, names["updates"], names["episodes"].returns.shape), (8, 8, (10, 2))
+    ),
 }
 REGISTRIES = (
     jaxmarl.core.registry._FACTORIES,
