@@ -56,6 +56,13 @@ def test_evaluation_can_be_repeated(trained, monkeypatch, capsys):
     assert "ranked" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("matches", "words"), [("0", "matches must be an integer >= 2, got 0"), ("3", "must be even")])
+def test_evaluation_needs_matches_in_both_seats(matches, words, trained, monkeypatch, capsys):
+    monkeypatch.chdir(trained)
+    assert call("evaluate", "rrps", "first", "--matches", matches) == 2
+    assert words in capsys.readouterr().err
+
+
 def test_a_finished_run_goes_on_when_more_updates_are_asked_for(trained, monkeypatch):
     monkeypatch.chdir(trained)
     more = ("--set", "num_updates=6")

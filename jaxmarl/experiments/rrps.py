@@ -156,12 +156,13 @@ def evaluate(
         note: told what is being done.
 
     Raises:
-        ValueError: there is no such run.
+        ValueError: there is no such run, or matches are not an even number of them.
     """
     session, config = load_run(run_dir)
     agent, names = load_agent(run_dir), (*config.bots, *config.unseen)
     env = make_env(config)
     num_matches = config.eval_matches if matches is None else matches
+    require_int("matches", num_matches, 2)
     started = time.perf_counter()
     note(f"playing {num_matches} matches against each of {len(names)} bots")
     per_call = _divisor(num_matches // 2, 100)
