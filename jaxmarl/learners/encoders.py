@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxmarl.core.checks import require, require_int
+from jaxmarl.learners.networks import Dense
 
 
 class Encoder(nn.Module):
@@ -37,7 +38,7 @@ class Encoder(nn.Module):
             x = self._activate(nn.Conv(self.channels, (3, 3), padding="VALID", name="convolution")(x))
         x = x.reshape(*batch, -1)
         for width in self.hidden:
-            x = self._activate(nn.Dense(width, kernel_init=nn.initializers.he_uniform())(x))
+            x = self._activate(Dense(width, kernel_init=nn.initializers.he_uniform())(x))
         return x
 
     def _activate(self, x: Array) -> Array:

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, PyTree
 
 from jaxmarl.core.policy import MaskedObs
 from jaxmarl.learners.graph_attention import GraphAttention
-from jaxmarl.learners.networks import GRU, Heads, orthonormal, policy_outputs
+from jaxmarl.learners.networks import GRU, Dense, Heads, orthonormal, policy_outputs
 
 CRITICS = ("own", "mean", "concat")
 Graph = tuple[tuple[bool, ...], ...]
@@ -45,7 +45,7 @@ class Tower(nn.Module):
         """Memory after `T` steps and outputs at each; the last axis of `*batch` is that of agents."""
 
         def dense(name, **options):
-            return nn.Dense(self.hidden, kernel_init=orthonormal(2**0.5), name=name, **options)
+            return Dense(self.hidden, kernel_init=orthonormal(2**0.5), name=name, **options)
 
         y = nn.tanh(dense("encoder")(x))
         if self.graph:
@@ -57,7 +57,7 @@ class Tower(nn.Module):
         y = nn.tanh(z)
         if self.recurrent:
             memory, y = GRU(self.hidden, name="core")(memory, y, start)
-        return memory, nn.Dense(self.num_outputs, kernel_init=orthonormal(self.head_scale), name="head")(y)
+        return memory, Dense(self.num_outputs, kernel_init=orthonormal(self.head_scale), name="head")(y)
 
 
 class GroupActorCritic(nn.Module):

@@ -1,6 +1,8 @@
 """Networks of the learners: a recurrent core with correct resets, and actor-critic heads on top of it."""
 
+import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -10,8 +12,25 @@ from flax.linen.initializers import zeros
 from jaxtyping import Array, Bool, Float, PyTree
 
 from jaxmarl.core.policy import MaskedObs
+from jaxmarl.core.sharding import data_parts
 
 ILLEGAL_LOGIT = -1e10  # finite: -inf would put NaN into the gradient of the entropy
+
+
+def rows_product(lhs: Array, rhs: Array, dimension_numbers: Any, **options: Any) -> Array:
+    """`lax.dot_general` of `[..., F]` and `[F, G]` as one product of matrices.
+
+    Its gradient then sums over one axis, which on CPUs takes half the time of a sum over several. Where a mesh splits
+    the data, axes stay apart, for the split one may be any of them.
+    """
+    if data_parts() > 1:
+        return jax.lax.dot_general(lhs, rhs, dimension_numbers, **options)
+    rows = lhs.reshape(math.prod(lhs.shape[:-1]), lhs.shape[-1])
+    return jax.lax.dot_general(rows, rhs, (((1,), (0,)), ((), ())), **options).reshape(*lhs.shape[:-1], rhs.shape[-1])
+
+
+Dense = partial(nn.Dense, dot_general=rows_product)
+"""`flax.linen.Dense` by `rows_product`."""
 
 
 def orthonormal(scale: float) -> Callable[..., Array]:
@@ -48,7 +67,7 @@ class GRU(nn.Module):
     ) -> tuple[Float[Array, "*batch H"], Float[Array, "T *batch H"]]:
         """Memory after the last step, and outputs; the memory is zeroed *before* a step whose `start` is true."""
         size = self.features
-        from_input = nn.Dense(3 * size, kernel_init=orthonormal(1.0), bias_init=zeros, name="input")(x)
+        from_input = Dense(3 * size, kernel_init=orthonormal(1.0), bias_init=zeros, name="input")(x)
         kernel = self.param("recurrent", _stacked_orthogonal, (size, 3 * size))
         bias = self.param("recurrent_bias", zeros, (size,))
 
@@ -121,13 +140,13 @@ class RecurrentActorCritic(nn.Module):
     ) -> tuple[Float[Array, "*batch H"], Heads]:
         """Runs `T` steps of a batch of sequences; `obs` is `[T, *batch, …]`, flattened per agent."""
         flat = obs.reshape(*start.shape, -1).astype(jnp.float32)
-        encoded = nn.relu(nn.Dense(self.hidden, kernel_init=orthonormal(2**0.5), name="encoder")(flat))
+        encoded = nn.relu(Dense(self.hidden, kernel_init=orthonormal(2**0.5), name="encoder")(flat))
         memory, core = GRU(self.hidden, name="core")(memory, encoded, start)
-        policy = nn.Dense(self.num_outputs, kernel_init=orthonormal(0.01), name="policy")(core)
+        policy = Dense(self.num_outputs, kernel_init=orthonormal(0.01), name="policy")(core)
         free = self.param("free", lambda key: jnp.asarray(self.free, jnp.float32)) if self.free else None
         policy = policy_outputs(policy, mask, free)
-        value = nn.Dense(1, kernel_init=orthonormal(1.0), name="value")(core)
-        labels = nn.Dense(self.num_labels, kernel_init=orthonormal(0.01), name="label")(core)
+        value = Dense(1, kernel_init=orthonormal(1.0), name="value")(core)
+        labels = Dense(self.num_labels, kernel_init=orthonormal(0.01), name="label")(core)
         return memory, Heads(policy, value[..., 0], labels)
 
     def run(
@@ -166,11 +185,11 @@ class FeedForwardActorCritic(nn.Module):
         """As `RecurrentActorCritic`, with nothing to remember."""
         x = obs.reshape(*start.shape, -1).astype(jnp.float32)
         for i in range(2):
-            x = nn.tanh(nn.Dense(self.hidden, kernel_init=orthonormal(2**0.5), name=f"hidden_{i}")(x))
-        policy = nn.Dense(self.num_outputs, kernel_init=orthonormal(0.01), name="policy")(x)
+            x = nn.tanh(Dense(self.hidden, kernel_init=orthonormal(2**0.5), name=f"hidden_{i}")(x))
+        policy = Dense(self.num_outputs, kernel_init=orthonormal(0.01), name="policy")(x)
         free = self.param("free", lambda key: jnp.asarray(self.free, jnp.float32)) if self.free else None
-        value = nn.Dense(1, kernel_init=orthonormal(1.0), name="value")(x)
-        labels = nn.Dense(self.num_labels, kernel_init=orthonormal(0.01), name="label")(x)
+        value = Dense(1, kernel_init=orthonormal(1.0), name="value")(x)
+        labels = Dense(self.num_labels, kernel_init=orthonormal(0.01), name="label")(x)
         return memory, Heads(policy_outputs(policy, mask, free), value[..., 0], labels)
 
     def run(

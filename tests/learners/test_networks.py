@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmarl.learners.networks import GRU, ILLEGAL_LOGIT, RecurrentActorCritic
+from jaxmarl.learners.networks import GRU, ILLEGAL_LOGIT, Dense, RecurrentActorCritic
 
 T, B, F, H = 7, 3, 5, 8
 
@@ -76,3 +76,18 @@ def test_step_by_step_equals_the_whole_sequence():
         memory, heads = network.apply(params, memory, obs[t : t + 1], mask[t : t + 1], start[t : t + 1])
         np.testing.assert_allclose(heads.value[0], whole.value[t], atol=1e-5)
         np.testing.assert_allclose(heads.label_logits[0], whole.label_logits[t], atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(7,), (5, 7), (3, 2, 4, 7), (0, 2, 7)])
+def test_dense_layers_are_those_of_flax(shape):
+    """Outputs and gradients agree, whatever the axes of the batch."""
+    x = jax.random.normal(jax.random.key(0), shape)
+    params = nn.Dense(4).init(jax.random.key(1), x)
+
+    def run(layer):
+        loss = jax.value_and_grad(lambda params, x: jnp.sum(jnp.sin(layer(4).apply(params, x))), argnums=(0, 1))
+        return layer(4).apply(params, x), loss(params, x)
+
+    ours, theirs = run(Dense), run(nn.Dense)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), ours, theirs)
+    assert ours[0].shape == (*shape[:-1], 4)

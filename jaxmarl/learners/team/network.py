@@ -14,7 +14,7 @@ from jaxmarl.core.policy import MaskedObs, Policy
 from jaxmarl.core.rollout import Actor, BatchedEnv, batch_params
 from jaxmarl.core.spaces import Discrete
 from jaxmarl.learners.encoders import Encoder
-from jaxmarl.learners.networks import GRU
+from jaxmarl.learners.networks import GRU, Dense
 from jaxmarl.learners.team.communication import Messages
 from jaxmarl.learners.team.config import Communication, TeamConfig
 from jaxmarl.learners.team.mixers import StateOf, make_mixer, side_by_side
@@ -70,7 +70,7 @@ class AgentNetwork(nn.Module):
         if self.communication is not None:
             present = jnp.any(obs.reshape(*start.shape, -1) != 0, axis=-1) if self.absent_zeros else None
             x = Messages(self.communication, name="messages")(x, present)
-        return memories, nn.Dense(self.num_actions, name="outputs")(x)
+        return memories, Dense(self.num_actions, name="outputs")(x)
 
     def initial_memory(self, batch: tuple[int, ...] = ()) -> PyTree:
         """The memory at an episode's start; `batch` ends with the axis of agents."""
