@@ -365,8 +365,10 @@ def main(arguments: list[str] | None = None) -> None:
     except (ValueError, RuntimeError, OSError) as error:
         if os.environ.get("JAXMARL_TRACEBACK"):
             raise
-        told = isinstance(error, OSError) and error.filename and error.strerror
-        print(f"jaxmarl: {f'{error.filename}: {error.strerror}' if told else error}", file=sys.stderr)
+        told = str(error)
+        if isinstance(error, OSError) and error.filename and error.strerror:
+            told = f"{error.filename}: {error.strerror}"
+        print(f"jaxmarl: {told}", file=sys.stderr)
         sys.exit(2)
     sys.exit(code or 0)
 
