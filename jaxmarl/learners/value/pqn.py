@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int32, PyTree
 
 from jaxmarl.core.checks import require, require_int
 from jaxmarl.core.rollout import Actor, BatchedEnv, RolloutState, batch_params, check_num_steps, rollout, start_rollout
-from jaxmarl.learners.base import Learner, Metrics, reward_metrics
+from jaxmarl.learners.base import Learner, Metrics, reward_metrics, shuffled
 from jaxmarl.learners.returns import gae
 from jaxmarl.learners.value.acting import ValueNetwork, exploring_actor, greedy_policy, linear_decay, value_network
 from jaxmarl.learners.value.functionals import risk_neutral
@@ -231,7 +231,7 @@ class ParallelQ:
             return (optax.apply_updates(params, updates), opt_state), value
 
         def epoch(carry, key):
-            order = jax.random.permutation(key, self.rows).reshape(self.config.minibatches, -1)
+            order = shuffled(key, self.rows).reshape(self.config.minibatches, -1)
             return jax.lax.scan(gradient_step, carry, order)
 
         return epoch
