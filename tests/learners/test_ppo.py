@@ -74,7 +74,7 @@ def test_the_better_arm_is_found():
 
 def test_a_delayed_reward_is_discounted():
     env = DelayedReward()
-    _, state, _ = trained(env, 150, chunk_length=2)
+    _, state, _ = trained(env, 250, chunk_length=2)
     np.testing.assert_allclose(values_at_start(env, state, [1.0, 0.0]), 0.8, atol=0.06)
     np.testing.assert_allclose(values_at_start(env, state, [-1.0, 0.0]), -0.8, atol=0.06)
 
