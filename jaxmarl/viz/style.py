@@ -119,7 +119,7 @@ def seed_curves(
     Where it is `crowded`, bands are paler and every third point has the marker of its series.
     """
     axes.fill_between(x, curves.min(0), curves.max(0), color=look.colour, alpha=0.06 if crowded else 0.13, linewidth=0)
-    marks = {"marker": look.marker, "markevery": 3, "markersize": 4.5} if crowded else {}
+    marks: dict[str, Any] = {"marker": look.marker, "markevery": 3, "markersize": 4.5} if crowded else {}
     axes.plot(x, curves.mean(0), **look.line, **marks, linewidth=width, label=label)
 
 
@@ -137,7 +137,8 @@ def signed_norm(limit: float) -> AsinhNorm:
 def mark_losses(axes: Axes, table: np.ndarray, least: float) -> None:
     """A minus in every cell of the heat map on `axes` below `-least`: in grey, gains and losses look alike."""
     rows, columns = np.nonzero(table < -least)
-    light = axes.images[0].to_rgba(table[rows, columns])[:, :3] @ (0.299, 0.587, 0.114)  # dark signs on pale cells
+    cells = np.asarray(axes.images[0].to_rgba(table[rows, columns]))
+    light = cells[:, :3] @ np.array([0.299, 0.587, 0.114])  # dark signs on pale cells
     axes.scatter(columns, rows, marker="_", s=7, c=np.where(light > 0.6, INK, "white").tolist(), linewidths=0.7)
 
 
