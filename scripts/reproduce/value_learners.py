@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Array
 
 from jaxmarl.core import VectorEnv
+from jaxmarl.core.checks import require
 from jaxmarl.core.files import replace_file
 from jaxmarl.interop import GymnaxEnvironment
 from jaxmarl.learners import Learner
@@ -173,15 +174,22 @@ def greedy_return(task: Task, learner: Learner, episodes: int = 32) -> Callable[
 
 
 def train(name: str, place: str, args: argparse.Namespace, path: Path) -> None:
-    """Adds curves of greedy returns to the cell at `path`, until it has those of all seeds."""
-    curves = json.loads(path.read_text())["curves"] if path.exists() else []
-    done, task = len(curves), TASKS[place]
+    """Adds curves of greedy returns to the cell at `path`, until it has those of all seeds.
+
+    Raises:
+        ValueError: what is there has other steps, by other `--steps` or `--points`.
+    """
+    known = json.loads(path.read_text()) if path.exists() else {"curves": []}
+    curves, task = known["curves"], TASKS[place]
+    done = len(curves)
     if done >= args.seeds:
         return
     steps = args.steps or (task.on_policy_steps if name == "PQN" else task.steps)
     learner = build(name, task, steps)
     chunk = max(1, steps // (args.points * learner.steps_per_update))
     points = -(-steps // (chunk * learner.steps_per_update))  # schedules end with the training, or just before
+    places = [chunk * learner.steps_per_update * (k + 1) for k in range(points)]
+    require(known.get("steps", places) == places, "steps", f"others in {path}", "those of this run, or another folder")
     play = greedy_return(task, learner)
 
     def advance(state: Any, key: Array) -> tuple[Any, Array]:
@@ -193,7 +201,6 @@ def train(name: str, place: str, args: argparse.Namespace, path: Path) -> None:
     state = init(jax.random.key(0))
     jitted: Any = jax.jit(advance, donate_argnums=0).lower(state, jax.random.key(0)).compile()
     compiled = time.perf_counter() - start
-    places = [chunk * learner.steps_per_update * (k + 1) for k in range(points)]
     for seed in range(done, args.seeds):
         init_key, *keys = jax.random.split(jax.random.key(args.seed + seed), points + 1)
         state, curve = init(init_key), []
@@ -224,7 +231,7 @@ def print_table(rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
     table = Table("environment", "learner", "seeds", "steps", "return", "worst seed", "s a seed", "steps/s")
-    for place, task in TASKS.items():
+    for place, task in ((place, task) for place, task in TASKS.items() if any(r["environment"] == place for r in rows)):
         table.add_section()
         for row in (row for row in rows if row["environment"] == place):
             mean, error, worst = scores(row)
@@ -237,39 +244,35 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 
 def draw_figure(rows: list[dict[str, Any]], path: Path) -> Path:
     """Curves of greedy returns, one panel an environment: mean over seeds, and from the worst to the best of them."""
-    from jaxmarl.viz.style import BODY, FAINT, INK, new_figure, panel_title, quiet_axes, write_figure
+    from jaxmarl.viz.style import (
+        BODY,
+        FAINT,
+        INK,
+        SERIES,
+        legend,
+        new_figure,
+        panel_title,
+        quiet_axes,
+        seed_curves,
+        write_figure,
+    )
 
     shown = [place for place in TASKS if any(row["environment"] == place for row in rows)]
     figure = new_figure(3.6 * len(shown) + 1, 3.8)
-    colours = dict(zip(LEARNERS, COLOURS, strict=True))
-    handles: dict[str, Any] = {}
+    looks = dict(zip(LEARNERS, SERIES, strict=False))
     for axes, place in zip(np.atleast_1d(figure.subplots(1, len(shown))), shown, strict=True):
         quiet_axes(axes, grid="y")
         for row in (row for row in rows if row["environment"] == place):
             steps, curves = np.array(row["steps"]) / 1000, np.array(row["curves"])
-            axes.fill_between(
-                steps, curves.min(0), curves.max(0), color=colours[row["learner"]], alpha=0.07, linewidth=0
-            )
-            (handles[row["learner"]],) = axes.plot(steps, curves.mean(0), color=colours[row["learner"]], linewidth=1.4)
+            seed_curves(axes, steps, curves, looks[row["learner"]], row["learner"], 1.4, crowded=True)
         if np.isfinite(TASKS[place].best):
-            axes.axhline(TASKS[place].best, color=FAINT, linewidth=0.8, linestyle="--")
+            axes.axhline(TASKS[place].best, color=FAINT, linewidth=0.8)
         axes.set_xlabel("thousand steps", fontsize=BODY, color=INK)
         if place == shown[0]:
             axes.set_ylabel("return of greedy play", fontsize=BODY, color=INK)
         panel_title(axes, place)
-    names = [name for name in LEARNERS if name in handles]
-    figure.legend(
-        [handles[name] for name in names],
-        names,
-        loc="outside lower center",
-        ncols=len(names),
-        frameon=False,
-        fontsize=BODY,
-    )
+    legend(figure)
     return write_figure(figure, path)
-
-
-COLOURS = ("#1b1b1b", "#d1495b", "#2e86ab", "#66a182", "#edae49", "#8d5a97", "#b07d62", "#00798c")
 
 
 def arguments() -> argparse.Namespace:
