@@ -15,7 +15,7 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from jaxmarl.core.checks import require, require_choice, require_int
+from jaxmarl.core.checks import require, require_choice, require_int, with_field_types
 from jaxmarl.core.environment import AnyEnvironment
 from jaxmarl.core.matches import play_seating
 from jaxmarl.core.population import ProfileEnv
@@ -115,6 +115,7 @@ class LeagueConfig:
     enough: float = 0.7
     patience: int = 4
 
+    @with_field_types
     def __post_init__(self):
         for name in ("capacity", "opponents", "matches", "updates", "trials", "patience"):
             require_int(name, getattr(self, name), 1)

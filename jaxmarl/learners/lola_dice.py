@@ -15,7 +15,7 @@ import optax
 from flax import struct
 from jaxtyping import Array, Float, Int32, PyTree
 
-from jaxmarl.core.checks import require, require_choice, require_int
+from jaxmarl.core.checks import require, require_choice, require_int, with_field_types
 from jaxmarl.core.vector import VectorEnv
 from jaxmarl.envs.dilemmas.iterated_matrix import IteratedMatrix, IteratedMatrixParams, memory_one_policy
 from jaxmarl.games.iterated import memory_one_values
@@ -52,6 +52,7 @@ class LOLAConfig:
     num_envs: int = 1024
     baseline_decay: float = 0.5
 
+    @with_field_types
     def __post_init__(self):
         for name in ("step_size", "lookahead_step_size"):
             require(getattr(self, name) > 0, name, getattr(self, name), "positive")

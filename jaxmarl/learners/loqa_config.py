@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from jaxmarl.core.checks import require, require_int
+from jaxmarl.core.checks import require, require_int, with_field_types
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,7 @@ class LOQAConfig:
     num_opponents: int = 1
     naive_opponents: int = 0
 
+    @with_field_types
     def __post_init__(self):
         for name in ("num_envs", "replay", "replay_every", "num_opponents"):
             require_int(name, getattr(self, name), 1)

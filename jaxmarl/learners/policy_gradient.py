@@ -16,7 +16,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int32, PyTree
 
 from jaxmarl.core.chance import draw, repeat
-from jaxmarl.core.checks import require, require_choice, require_int
+from jaxmarl.core.checks import require, require_choice, require_int, with_field_types
 from jaxmarl.core.policy import MaskedObs
 from jaxmarl.core.rollout import Actor, BatchedEnv, RolloutState, Trajectory, rollout, start_rollout
 from jaxmarl.core.sharding import split_batch
@@ -97,6 +97,7 @@ class PPOConfig:
     spread: str = "shared"
     initial_std: float = 0.5
 
+    @with_field_types
     def __post_init__(self):
         for name in ("hidden", "chunk_length", "chunks_per_update", "epochs", "minibatches"):
             require_int(name, getattr(self, name), 1)

@@ -17,7 +17,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int32
 
 from jaxmarl.core.chance import Chance, ChanceSpec, draw
-from jaxmarl.core.checks import require, require_int
+from jaxmarl.core.checks import require, require_int, with_field_types
 from jaxmarl.core.policy import Policy
 from jaxmarl.learners.base import Learner, Metrics
 
@@ -40,6 +40,7 @@ class SessionConfig:
     stable_periods: int = 100_000
     steps_per_update: int = 1000
 
+    @with_field_types
     def __post_init__(self):
         require(0 <= self.discount < 1, "discount", self.discount, "in [0, 1)")
         require_int("stable_periods", self.stable_periods, 1, 2**30)

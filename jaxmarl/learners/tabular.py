@@ -14,7 +14,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int32, PyTree
 
 from jaxmarl.core.chance import Uniform, draw
-from jaxmarl.core.checks import require, require_int
+from jaxmarl.core.checks import require, require_int, with_field_types
 from jaxmarl.core.policy import Policy, categorical
 from jaxmarl.core.rollout import BatchedEnv, batch_params, check_num_steps
 from jaxmarl.core.vector import VectorEnv
@@ -51,6 +51,7 @@ class QLearningConfig:
     log2_size: int = 20
     hashed: bool | None = None
 
+    @with_field_types
     def __post_init__(self):
         _check_common(self)
         require(0 < self.step_size <= 1, "step_size", self.step_size, "in (0, 1]")
@@ -82,6 +83,7 @@ class RegretMatchingConfig:
     log2_size: int = 20
     hashed: bool | None = None
 
+    @with_field_types
     def __post_init__(self):
         _check_common(self)
         require(isinstance(self.full_information, bool), "full_information", self.full_information, "True or False")

@@ -15,7 +15,7 @@ from flax import struct
 from jaxtyping import Array, Float, PyTree
 
 from jaxmarl.core.chance import Normal
-from jaxmarl.core.checks import require, require_choice, require_int
+from jaxmarl.core.checks import require, require_choice, require_int, with_field_types
 from jaxmarl.core.policy import Policy
 from jaxmarl.core.rollout import BatchedEnv, batch_params
 from jaxmarl.core.spaces import Box
@@ -61,6 +61,7 @@ class MACFlowConfig:
     anneal_steps: int = 0
     target_rate: float = 0.005
 
+    @with_field_types
     def __post_init__(self):
         for name in ("flow_steps", "batch", "updates"):
             require_int(name, getattr(self, name), 1)

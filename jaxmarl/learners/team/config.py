@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from jaxmarl.core.checks import require, require_choice, require_int
+from jaxmarl.core.checks import require, require_choice, require_int, with_field_types
 from jaxmarl.learners.value.config import ValueConfig
 
 MIXERS = ("none", "sum", "monotonic")
@@ -26,6 +26,7 @@ class Communication:
     heads: int = 4
     feed_forward: int = 128
 
+    @with_field_types
     def __post_init__(self):
         for name in ("layers", "width", "heads", "feed_forward"):
             require_int(name, getattr(self, name), 1)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from jaxmarl.core.checks import require, require_int
+from jaxmarl.core.checks import require, require_int, with_field_types
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ class ValueConfig:
     importance: float = 0.4
     reward_scale: float = 1.0
 
+    @with_field_types
     def __post_init__(self):
         for name in ("collect", "gradient_steps", "rounds", "batch", "capacity", "warmup", "n_step", "target_every"):
             require_int(name, getattr(self, name), 1)

@@ -10,7 +10,7 @@ import optax
 from flax import struct
 from jaxtyping import Array, Float, Int32, PyTree
 
-from jaxmarl.core.checks import require, require_int
+from jaxmarl.core.checks import require, require_int, with_field_types
 from jaxmarl.core.rollout import Actor, BatchedEnv, RolloutState, batch_params, check_num_steps, rollout, start_rollout
 from jaxmarl.learners.base import Learner, Metrics, reward_metrics, shuffled
 from jaxmarl.learners.returns import gae
@@ -59,6 +59,7 @@ class PQNConfig:
     epsilon_steps: int = 10_000
     reward_scale: float = 1.0
 
+    @with_field_types
     def __post_init__(self):
         for name in ("collect", "epochs", "minibatches"):
             require_int(name, getattr(self, name), 1)
