@@ -27,6 +27,16 @@ def new_key(random: np.random.Generator) -> jax.Array:
     return jax.random.key(int(random.integers(2**31)))
 
 
+def array_of(action: Any, space: gymnasium.Space, batch: tuple[int, ...] = (), name: str = "action") -> np.ndarray:
+    """Actions `[*batch, *space.shape]` of a space's type; refused where they are of another shape or no such number."""
+    array = np.asarray(action)
+    discrete = isinstance(space, gymnasium.spaces.Discrete)
+    fits = array.shape == (*batch, *space.shape) and array.dtype.kind in ("iu" if discrete else "iuf")
+    within = fits and (not discrete or bool(np.all((array >= 0) & (array < space.n))))
+    require(within, name, action, f"in {space}" + (f", for each of {batch[0]}" if batch else ""))
+    return array.astype(space.dtype)
+
+
 def one_agent(env: AnyEnvironment) -> None:
     """Raises a `ValueError` unless `env` has one agent."""
     allowed = "an environment with 1 agent (core.AgainstPolicies seats policies in the other seats)"
@@ -54,7 +64,7 @@ class GymnasiumEnv(gymnasium.Env):
     def __init__(self, env: AnyEnvironment, params: PyTree = None):
         one_agent(env)
         self.metadata = {"render_modes": []}
-        self._env = env
+        self._env, self._state = env, None
         self._params = env.default_params if params is None else params
         self.observation_space = to_space(env.observation_space(self._params))
         self.action_space = to_space(env.action_space(self._params))
@@ -80,8 +90,9 @@ class GymnasiumEnv(gymnasium.Env):
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """One step: `(obs, reward, terminated, truncated, info)`."""
-        key, action = new_key(self.np_random), np.asarray(action, self.action_space.dtype)
-        obs, self._state, reward, *ends, info = self._step(key, self._state, action, self._params)
+        require(self._state is not None, "step", "no running episode", "called after reset")
+        action = array_of(action, self.action_space)
+        obs, self._state, reward, *ends, info = self._step(new_key(self.np_random), self._state, action, self._params)
         return np.asarray(obs), float(reward), bool(ends[0]), bool(ends[1]), jax.device_get(info)
 
 
@@ -105,7 +116,7 @@ class GymnasiumVectorEnv(gymnasium.vector.VectorEnv):
         one_agent(env)
         require_int("num_envs", num_envs, 1)
         self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
-        self._env, self.num_envs = AutoReset(env), num_envs
+        self._env, self.num_envs, self._state = AutoReset(env), num_envs, None
         self._params = env.default_params if params is None else params
         self._masked = isinstance(env.action_space(self._params), Discrete)
         self.single_observation_space = to_space(env.observation_space(self._params))
@@ -138,7 +149,8 @@ class GymnasiumVectorEnv(gymnasium.vector.VectorEnv):
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """One step of every instance: `(obs, reward, terminated, truncated, info)`, arrays `[B, …]`."""
-        key, actions = new_key(self.np_random), np.asarray(actions, self.single_action_space.dtype)
-        obs, self._state, *rest, info = self._step(key, self._state, actions, self._params)
+        require(self._state is not None, "step", "no running episode", "called after reset")
+        actions = array_of(actions, self.single_action_space, (self.num_envs,), "actions")
+        obs, self._state, *rest, info = self._step(new_key(self.np_random), self._state, actions, self._params)
         reward, terminated, truncated = (np.asarray(x) for x in rest)
         return np.asarray(obs), reward, terminated, truncated, jax.device_get(info)

@@ -11,7 +11,7 @@ from pettingzoo import ParallelEnv
 from jaxmarl.core.checks import require
 from jaxmarl.core.environment import AnyEnvironment
 from jaxmarl.core.spaces import Discrete
-from jaxmarl.interop.gymnasium import new_key, to_space
+from jaxmarl.interop.gymnasium import array_of, new_key, to_space
 
 ByAgent = dict[str, Any]
 
@@ -79,10 +79,7 @@ class PettingZooEnv(ParallelEnv):
         missing = [agent for agent in self.possible_agents if agent not in actions]
         require(not missing, "actions", list(actions), f"of every agent ({', '.join(self.possible_agents)})")
         space = self._spaces[self.possible_agents[0]][1]
-        rows = [np.asarray(actions[agent], space.dtype) for agent in self.possible_agents]
-        for agent, row in zip(self.possible_agents, rows, strict=True):
-            require(row.shape == space.shape, f"action of {agent}", actions[agent], f"in {space}")
-        joint = np.stack(rows)
+        joint = np.stack([array_of(actions[name], space, name=f"action of {name}") for name in self.possible_agents])
         obs, self._state, reward, *ends, mask = self._step(new_key(self._random), self._state, joint, self._params)
         terminated, truncated = (bool(x) for x in ends)
         if terminated or truncated:

@@ -74,6 +74,26 @@ def test_pettingzoo_refuses_what_it_cannot_play():
         env.step({"agent_0": 0})
     with pytest.raises(ValueError, match=r"action of agent_1 must be in Discrete\(3\), got \[0, 1\]"):
         env.step({"agent_0": 0, "agent_1": [0, 1]})
+    with pytest.raises(ValueError, match=r"action of agent_0 must be in Discrete\(3\), got 3"):
+        env.step({"agent_0": 3, "agent_1": 0})
+
+
+def test_gymnasium_refuses_what_it_cannot_play():
+    pytest.importorskip("gymnasium")
+    from jaxmarl.interop.gymnasium import GymnasiumEnv, GymnasiumVectorEnv, array_of
+
+    one, many = GymnasiumEnv(AGAINST_ROTATION), GymnasiumVectorEnv(AGAINST_ROTATION, 2)
+    for env in (one, many):
+        with pytest.raises(ValueError, match="step must be called after reset, got 'no running episode'"):
+            env.step(0)
+        env.reset(seed=0)
+    for action in (3, -1, 0.5, [0]):
+        with pytest.raises(ValueError, match=r"action must be in Discrete\(3\), got"):
+            one.step(action)
+    for actions in ([0, 3], [0], 0, [0.0, 1.0]):
+        with pytest.raises(ValueError, match=r"actions must be in Discrete\(3\), for each of 2, got"):
+            many.step(actions)
+    assert array_of([1, 2], one.action_space, (2,)).dtype == one.action_space.dtype
 
 
 @pytest.mark.parametrize("env", [AGAINST_ROTATION, OneStep()], ids=lambda env: type(env).__name__)
