@@ -3,18 +3,17 @@
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from jaxmarl.cli_auctions import solve_auction
 from jaxmarl.cli_bench import bench
+from jaxmarl.cli_listing import listing, sentence
 from jaxmarl.cli_play import play
 from jaxmarl.cli_psro import psro
 from jaxmarl.cli_verify import verify
@@ -52,23 +51,9 @@ def envs(name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="[NAME
         for known in list_envs():
             env, _ = make(known)
             facts = f"agents: {env.num_agents}, steps: {env.horizon or 'varies'}"
-            rows.append((known, _sentence(env_factory(known).__doc__), facts))
-        console.print(_listing("jaxmarl.make(NAME)", rows))
+            rows.append((known, sentence(env_factory(known).__doc__), facts))
+        console.print(listing("jaxmarl.make(NAME)", rows))
         console.print("jaxmarl envs NAME describes one", highlight=False)
-
-
-def _sentence(text: str | None) -> str:
-    """The first sentence of a docstring."""
-    return " ".join(inspect.cleandoc(text or "").split("\n\n")[0].split()).split(". ")[0].removesuffix(".")
-
-
-def _listing(title: str, rows: Iterable[tuple[str, str, str]]) -> Table:
-    """What there is, as name, description and facts, in as few lines as 80 columns allow."""
-    table = Table("name", "what it is", title=title, box=SIMPLE_HEAD, padding=(0, 2, 0, 0))
-    table.columns[0].no_wrap = True
-    for name, about, facts in rows:
-        table.add_row(name, Text.assemble(about, (f" · {facts}" if facts else "", "dim")))
-    return table
 
 
 def _bot_table() -> Table:
@@ -256,12 +241,12 @@ def _print_games_and_solvers(console: Console) -> None:
     for name in list_games():
         entry = game_entry(name)
         parameters = ", ".join(f"{key}={value!r}" for key, value in entry.params.items())
-        games.append((name, _sentence(entry.summary), parameters))
-    console.print(_listing("jaxmarl solve GAME --game NAME=VALUE ...", games))
+        games.append((name, sentence(entry.summary), parameters))
+    console.print(listing("jaxmarl solve GAME --game NAME=VALUE ...", games))
     entries = [solvers.solver_entry(name) for name in solvers.list_solvers()]
     facts = [f"{entry.games.replace('_', '-')} games, {entry.gap_kind}" for entry in entries]
-    rows = [(entry.name, _sentence(entry.summary), known) for entry, known in zip(entries, facts, strict=True)]
-    console.print(_listing("--solver NAME (for which games, and what it drives to zero)", rows))
+    rows = [(entry.name, sentence(entry.summary), known) for entry, known in zip(entries, facts, strict=True)]
+    console.print(listing("--solver NAME (for which games, and what it drives to zero)", rows))
     console.print("sealed-bid auctions: jaxmarl solve auction --help", highlight=False)
     console.print("trees (kuhn_poker, leduc_poker, goofspiel) and environments: jaxmarl psro --help", highlight=False)
 

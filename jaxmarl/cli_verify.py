@@ -7,6 +7,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from jaxmarl.cli_listing import listing
 from jaxmarl.core.checks import require_int
 
 
@@ -15,6 +16,7 @@ def verify(
     seeds: int = 3,
     seed: int = 0,
     record: bool = False,
+    figure: Annotated[str, tyro.conf.arg(metavar="FILE.png")] = "",
 ) -> int:
     """Trains presets anew, and exits with 1 where the mean score is not that on record.
 
@@ -25,6 +27,7 @@ def verify(
         seeds: runs of each.
         seed: of the key that they are split from.
         record: write new records (five runs each) in place of comparing.
+        figure: draw how those on record were learned to this PNG.
     """
     from jaxmarl.experiments import presets as known
 
@@ -36,16 +39,21 @@ def verify(
     if record:
         known.record(names)
         references = known.load_references()
+    if figure:
+        from jaxmarl.viz.presets import plot_records
+
+        shown = {name: found for name, found in references.items() if name in (names or known.PRESETS)}
+        console.print(f"wrote {plot_records(shown, figure)}", highlight=False, soft_wrap=True)
     if record or not names:
-        table = Table("preset", "what it is", "score", "on record: mean ± s.d.", "runs", "seconds")
-        table.columns[0].no_wrap = True
+        rows = []
         for name in names or known.PRESETS:
             chosen, found = known.PRESETS[name], references.get(name)
-            cells = ["-", "-", "-"]
+            facts = f"{chosen.score_is}: not on record"
             if found:
                 spread = f"{np.mean(found.scores):.4g} ± {np.std(found.scores, ddof=1):.2g}"
-                cells = [spread, str(len(found.scores)), f"{found.seconds:.0f}"]
-            table.add_row(name, chosen.about, chosen.score_is, *cells)
+                facts = f"{chosen.score_is}: {spread} in {len(found.scores)} runs of {found.seconds:.0f} s together"
+            rows.append((name, chosen.about, facts))
+        table = listing("jaxmarl verify PRESET (scores on record: mean and s.d.)", rows)
         console.print(table)
         return 0
     table, failed = Table("preset", "on record", "now", "difference let pass", ""), 0

@@ -7,18 +7,18 @@ import importlib.metadata
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from jaxmarl.core.checks import did_you_mean, require_int
+from jaxmarl.core.checks import did_you_mean, require, require_int
 from jaxmarl.core.files import read_json, replace_file
-from jaxmarl.core.rollout import Actor, BatchedEnv, rollout, start_rollout
+from jaxmarl.core.rollout import rollout, start_rollout
 from jaxmarl.learners.base import Learner, over_seeds
 
 REFERENCE = Path(__file__).with_name("reference_scores.json")
@@ -47,52 +47,11 @@ class Preset:
     slack: float
 
 
-def mean_return(
-    env: BatchedEnv, actor: Actor, weights: PyTree, key: Array, params: PyTree, num_steps: int
-) -> Float[Array, ""]:
-    """Mean return of an agent over the episodes that end within `num_steps` steps of every instance (pure)."""
-    start_key, key = jax.random.split(key)
-    state = start_rollout(env, actor, start_key, params)
-    _, played, _ = rollout(env, actor, weights, state, key, params, num_steps, keep_info=False)
-    ended = (played.terminated | played.truncated)[..., None]
-    return jnp.sum(jnp.where(ended, played.episode_return, 0.0)) / (jnp.sum(ended) * env.num_agents)
+def _team(name: str, game: str) -> tuple[Learner, Score]:
+    from jaxmarl.experiments.team_values import GAMES, team_learner, team_score
 
-
-def _two_step(mixer: str) -> tuple[Learner, Score]:
-    from jaxmarl.core.vector import VectorEnv
-    from jaxmarl.envs.dilemmas import TwoStepGame
-    from jaxmarl.learners.team import iql_config, qmix_config, team_actor, team_network, team_q, vdn_config
-
-    make = {"iql": iql_config, "vdn": vdn_config, "qmix": qmix_config}[mixer]
-    steps = 2000 * 8
-    shared: dict[str, Any] = {} if mixer == "iql" else {"reward": "mean"}
-    config = make(
-        hidden=(32,),
-        discount=0.99,
-        learning_rate=5e-3,
-        anneal_steps=2 * steps,
-        epsilon_end=1.0,
-        epsilon_steps=2 * steps // 3,
-        batch=32,
-        capacity=2000,
-        warmup=200,
-        embed=8,
-        hypernet=16,
-        collect=1,
-        rounds=100,
-        gradient_steps=2,
-        target_every=50,
-        **shared,
-    )
-    env = TwoStepGame()
-    batch, tester = VectorEnv(env, 8), VectorEnv(env, 1)
-    params = env.default_params
-    actor = team_actor(tester, team_network(tester, config, params))
-
-    def score(weights: PyTree, key: Array) -> Array:
-        return mean_return(tester, actor, (weights, jnp.float32(0.0)), key, params, 2)
-
-    return team_q(batch, config), score
+    learner = team_learner(name, GAMES[game])
+    return learner, team_score(learner, GAMES[game])
 
 
 def _soccer() -> tuple[Learner, Score]:
@@ -115,7 +74,9 @@ def _soccer() -> tuple[Learner, Score]:
         anneal_updates=500,
     )
     params, tester = env.default_params, VectorEnv(env, 512)
-    learner = memoryless_ppo_oracle(config, greedy=True)(VectorEnv(env, 64), params)
+    # it learns from games that are never drawn, in which one side scores at last, and is judged by games as they are
+    undrawn = (replace(params[0], draw=jnp.zeros(())), *params[1:])
+    learner = memoryless_ppo_oracle(config, greedy=True)(VectorEnv(env, 64), undrawn)
     actor = actor_from_policy(learner.policy, tester.num_envs, 1)
 
     def score(weights: PyTree, key: Array) -> Array:
@@ -145,11 +106,31 @@ def _prisoners() -> tuple[Learner, Score]:
 
 RETURN = "return of greedy play, of each agent"
 PRESETS: dict[str, Preset] = {
-    "iql-two_step": Preset("independent Q-learning on the two-step game", RETURN, 20, lambda: _two_step("iql"), 0.05),
-    "vdn-two_step": Preset("VDN on the two-step game, where sums find 7", RETURN, 20, lambda: _two_step("vdn"), 0.05),
-    "qmix-two_step": Preset("QMIX on the two-step game, whose best is 8", RETURN, 20, lambda: _two_step("qmix"), 0.05),
+    "iql-two_step": Preset(
+        "independent Q-learning on the two-step game", RETURN, 20, partial(_team, "iql", "two_step"), 0.05
+    ),
+    "vdn-two_step": Preset(
+        "VDN on the two-step game, where sums find 7", RETURN, 20, partial(_team, "vdn", "two_step"), 0.05
+    ),
+    "qmix-two_step": Preset(
+        "QMIX on the two-step game, whose best is 8", RETURN, 20, partial(_team, "qmix", "two_step"), 0.05
+    ),
+    "pqn_vdn-foraging": Preset(
+        "PQN with summed values on level-based foraging, two agents and two foods on 6 x 6",
+        "return of greedy play of a team, of 1",
+        375,
+        partial(_team, "pqn_vdn", "foraging"),
+        0.02,
+    ),
+    "pqn_vdn-trust_dilemma": Preset(
+        "PQN with summed values on the Markov stag hunt, goring costs 2 (gatherers: 17.7, hunters: 88.9)",
+        RETURN,
+        300,
+        partial(_team, "pqn_vdn", "trust_dilemma"),
+        1.0,
+    ),
     "ppo-soccer": Preset(
-        "PPO on Markov soccer against uniform play (the best reply: 0.9936)",
+        "PPO on Markov soccer against uniform play (the best reply: 0.994)",
         "share of the goals that are its own, by its likeliest moves",
         500,
         _soccer,
@@ -176,19 +157,34 @@ def preset(name: str) -> Preset:
     return PRESETS[name]
 
 
-def run_scores(chosen: Preset, num_seeds: int, seed: int = 0) -> Float[np.ndarray, " num_seeds"]:
-    """Trains `num_seeds` runs at once and scores them."""
+def run_curves(chosen: Preset, num_seeds: int, seed: int = 0, points: int = 1) -> Float[np.ndarray, "num_seeds points"]:
+    """Trains `num_seeds` runs at once and scores them, `points` times at even distances; the last are those in the end.
+
+    Raises:
+        ValueError: `points` does not divide the preset's updates.
+    """
     require_int("num_seeds", num_seeds, 1)
+    require_int("points", points, 1)
+    require(chosen.updates % points == 0, "points", points, f"a divisor of {chosen.updates}")
     learner, score = chosen.make()
     runs = over_seeds(learner, num_seeds)
+
+    def point(state: PyTree, key: Array) -> tuple[PyTree, Array]:
+        length = chosen.updates // points
+        state = jax.lax.scan(lambda s, _: (runs.update(s)[0], None), state, length=length)[0]
+        return state, jax.vmap(score)(runs.params(state), jax.random.split(key, num_seeds))
 
     @jax.jit
     def run(key: Array) -> Array:
         train_key, score_key = jax.random.split(key)
-        state = jax.lax.scan(lambda s, _: (runs.update(s)[0], None), runs.init(train_key), length=chosen.updates)[0]
-        return jax.vmap(score)(runs.params(state), jax.random.split(score_key, num_seeds))
+        return jax.lax.scan(point, runs.init(train_key), jax.random.split(score_key, points))[1]
 
-    return np.asarray(run(jax.random.key(seed)), np.float64)
+    return np.asarray(run(jax.random.key(seed)), np.float64).T
+
+
+def run_scores(chosen: Preset, num_seeds: int, seed: int = 0) -> Float[np.ndarray, " num_seeds"]:
+    """Trains `num_seeds` runs at once and scores them in the end."""
+    return run_curves(chosen, num_seeds, seed)[:, -1]
 
 
 @dataclass(frozen=True)
@@ -202,6 +198,7 @@ class Reference:
         seed: of the key that all runs are split from.
         seconds: of all runs together, compilation included.
         versions: of packages, when it was made.
+        curves: scores of each run at even distances, the last in the end.
     """
 
     scores: tuple[float, ...]
@@ -210,12 +207,16 @@ class Reference:
     seed: int
     seconds: float
     versions: dict[str, str]
+    curves: tuple[tuple[float, ...], ...] = ()
 
 
 def load_references(path: Path = REFERENCE) -> dict[str, Reference]:
     """What is on record, by preset."""
     rows = read_json(path) if path.exists() else {}
-    return {name: Reference(**{**row, "scores": tuple(row["scores"])}) for name, row in rows.items()}
+    return {
+        name: Reference(**{**row, "scores": tuple(row["scores"]), "curves": tuple(map(tuple, row.get("curves", ())))})
+        for name, row in rows.items()
+    }
 
 
 def record(names: Sequence[str], path: Path = REFERENCE, seed: int = 1000) -> None:
@@ -223,12 +224,18 @@ def record(names: Sequence[str], path: Path = REFERENCE, seed: int = 1000) -> No
     rows = load_references(path)
     for name in names:
         chosen, started = preset(name), time.perf_counter()
-        scores = run_scores(chosen, REFERENCE_SEEDS, seed)
+        curves = run_curves(chosen, REFERENCE_SEEDS, seed, curve_points(chosen.updates))
         seconds = round(time.perf_counter() - started, 1)
         versions = {package: importlib.metadata.version(package) for package in ("jax", "flax", "optax")}
-        numbers = tuple(round(float(score), 6) for score in scores)
-        rows[name] = Reference(numbers, chosen.score_is, chosen.updates, seed, seconds, versions)
+        kept = tuple(tuple(row) for row in np.round(curves, 4).tolist())
+        scores = tuple(np.round(curves[:, -1], 6).tolist())
+        rows[name] = Reference(scores, chosen.score_is, chosen.updates, seed, seconds, versions, kept)
         replace_file(path, (json.dumps({key: asdict(row) for key, row in rows.items()}, indent=1) + "\n").encode())
+
+
+def curve_points(updates: int, most: int = 20) -> int:
+    """The most points of a curve, up to `most`, that divide the updates."""
+    return max(points for points in range(1, most + 1) if updates % points == 0)
 
 
 def compare(scores: Sequence[float], reference: Reference, slack: float) -> tuple[float, bool]:

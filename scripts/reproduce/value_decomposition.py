@@ -1,13 +1,14 @@
-"""What do values of teams add to independent Q-learning? IQL, VDN, QMIX and PQN-VDN on four games of two agents.
+"""What do values of teams add to independent Q-learning? IQL, VDN, QMIX and PQN-VDN on five games of two agents.
 
-    python scripts/reproduce/value_decomposition.py [--seeds 5] [--games two_step climbing foraging coin_game]
+    python scripts/reproduce/value_decomposition.py [--seeds 5] [--games two_step climbing foraging ...]
     python scripts/reproduce/value_decomposition.py --smoke
 
 Expected: in the two-step game sums settle for 7 and monotonic mixers find 8 (Rashid et al. 2018); in the climbing game
 11 is missed (the best monotone fit prefers 5, the next 6); in the Coin Game independent learners of their own rewards
-defect (0 a step), and those of the sum of rewards approach the ceiling of 0.3486 a step each. Curves are of greedy
-play, the mean over seeds and their range. A game and learner is a cell; cells that are in `--folder` are not run again.
-Numbers go to `value_decomposition.json` and `.png` there.
+defect (0 a step), and those of the sum of rewards approach the ceiling of 0.3486 a step each; in the trust dilemma
+(a gored hunter loses 2) pairs that gather earn 17.7 each, pairs that hunt 88.9. Curves are of greedy play, the mean
+over seeds and their range. A game and learner is a cell; cells that are in `--folder` are not run again. Numbers go to
+`value_decomposition.json` and `.png` there. The settings are those of `jaxmarl.experiments.team_values`.
 """
 
 import argparse
@@ -19,90 +20,30 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxmarl.core import VectorEnv
-from jaxmarl.core.environment import AnyEnvironment
 from jaxmarl.core.files import replace_file
-from jaxmarl.core.rollout import actor_from_group_policy
-from jaxmarl.envs.dilemmas import CoinGame, TwoStepGame
-from jaxmarl.envs.gridworlds import Foraging
-from jaxmarl.experiments.presets import mean_return
-from jaxmarl.learners import Learner
-from jaxmarl.learners.team import iql_config, pqn_vdn, qmix_config, team_q, vdn_config
-from jaxmarl.learners.value import PQNConfig
-from jaxmarl.testing.probes import Climbing
+from jaxmarl.experiments.team_values import GAMES, LEARNERS, POINTS, team_learner, team_score
 
-LEARNERS = ("iql", "vdn", "qmix", "pqn_vdn")
-POINTS = 20  # of a curve
-MATRIX = {"num_envs": 8, "collect": 1, "rounds": 2000, "reward": "mean", "explore": 1.0, "discount": 0.99, "scale": 1}
-FORAGING = {"num_envs": 16, "collect": 4, "rounds": 6000, "reward": "sum", "explore": 0.05, "discount": 0.97}
-COINS = {"num_envs": 16, "collect": 5, "rounds": 4000, "reward": "sum", "explore": 0.05, "discount": 0.96}
-# returns are divided by `scale`: of a team (matrix games pay both the same; foraging: both together), a step and agent
-GAMES: dict[str, tuple[AnyEnvironment, dict[str, Any], dict[str, float]]] = {
-    "two_step": (TwoStepGame(), MATRIX, {"best": 8.0, "safe": 7.0}),
-    "climbing": (Climbing(), MATRIX, {"best": 11.0}),
-    "foraging": (Foraging(2, 2, 6), {**FORAGING, "scale": 0.5}, {"all food": 1.0}),
-    "coin_game": (CoinGame(), {**COINS, "scale": 50}, {"ceiling": 0.3486}),
-}
 TITLES = {
     "two_step": "Two-step game: return",
     "climbing": "Climbing game: return",
     "foraging": "Foraging, 6 x 6, two foods: team's return",
     "coin_game": "Coin Game: reward a step, each",
+    "trust_dilemma": "Trust dilemma: return, each",
 }
-
-
-def make_learner(name: str, env: AnyEnvironment, about: dict[str, Any], rounds: int) -> Learner:
-    """The learner of a cell; one update is a point of its curve."""
-    matrix = about["explore"] == 1
-    steps = rounds * about["num_envs"] * about["collect"] * env.num_agents
-    shared: dict[str, Any] = {
-        "hidden": (32,) if matrix else (64, 64),
-        "discount": about["discount"],
-        "learning_rate": 3e-3 if matrix else 5e-4,
-        "anneal_steps": steps,
-        "epsilon_end": about["explore"],
-        "epsilon_steps": steps // 3,
-    }
-    if name == "pqn_vdn":
-        # as many steps, in batches of eight times as many instances
-        num_envs, collect = 8 * about["num_envs"], about["collect"] if matrix else 2 * about["collect"]
-        parallel = PQNConfig(collect=collect, minibatches=4, trace=0.5, **shared)
-        return pqn_vdn(VectorEnv(env, num_envs), parallel, reward=about["reward"])
-    sizes = {"batch": 32 if matrix else 64, "capacity": 2000 if matrix else 50_000, "warmup": 200 if matrix else 2000}
-    mixers = {"embed": 8 if matrix else 32, "hypernet": 16 if matrix else 64}
-    settings = {
-        **shared,
-        **sizes,
-        **mixers,
-        "collect": about["collect"],
-        "rounds": max(rounds // POINTS, 1),
-        "gradient_steps": 2,
-        "target_every": 50 if matrix else 200,
-        "learning_rate": 5e-3 if matrix else 1e-3,
-    }
-    if name != "iql":
-        settings["reward"] = about["reward"]
-    make = {"iql": iql_config, "vdn": vdn_config, "qmix": qmix_config}[name]
-    return team_q(VectorEnv(env, about["num_envs"]), make(**settings))
 
 
 def run_cell(game: str, name: str, args: argparse.Namespace) -> dict[str, Any]:
     """Curves of all seeds: greedy returns after each twentieth of the training."""
-    env, about, _ = GAMES[game]
-    rounds = POINTS if args.smoke else about["rounds"]
-    learner = make_learner(name, env, about, rounds)
-    total = rounds * about["num_envs"] * about["collect"] * env.num_agents
+    about = GAMES[game]
+    rounds = POINTS if args.smoke else about.rounds
+    learner = team_learner(name, about, rounds)
+    agents, total = about.env.num_agents, rounds * about.num_envs * about.collect * about.env.num_agents
     updates = max(total // (POINTS * learner.steps_per_update), 1)
-    tester = VectorEnv(env, 8 if env.deterministic else 128)
-    actor, params = actor_from_group_policy(learner.policy, tester.num_envs), env.default_params
-    length: int = env.horizon or getattr(env, "num_steps")  # noqa: B009
-
-    def test(weights, key):
-        return mean_return(tester, actor, weights, key, params, length) / about["scale"]
+    score = team_score(learner, about)
 
     def point(state, key):
         state, _ = jax.lax.scan(lambda s, _: (learner.update(s)[0], None), state, length=updates)
-        return state, test(learner.params(state), key)
+        return state, score(learner.params(state), key)
 
     def run(key):
         first, rest = jax.random.split(key)
@@ -110,7 +51,7 @@ def run_cell(game: str, name: str, args: argparse.Namespace) -> dict[str, Any]:
 
     begin = time.perf_counter()
     curves = np.asarray(jax.jit(jax.vmap(run))(jax.random.split(jax.random.key(args.seed), args.seeds)))
-    steps = [(i + 1) * updates * learner.steps_per_update // env.num_agents for i in range(POINTS)]
+    steps = [(i + 1) * updates * learner.steps_per_update // agents for i in range(POINTS)]
     row = {"game": game, "learner": name, "seconds": time.perf_counter() - begin, "steps": steps}
     return {**row, "curves": np.round(curves, 5).tolist(), "final": np.round(curves[:, -3:].mean(1), 5).tolist()}
 
@@ -171,7 +112,7 @@ def draw_figure(cells: list[dict[str, Any]], path: Path) -> Path:
             name, steps = cell["learner"], np.array(cell["steps"]) / 1000
             label = name.replace("_", "-").upper()
             seed_curves(axes, steps, np.array(cell["curves"]), looks[name], label, widths[name])
-        for label, height in GAMES[game][2].items():
+        for label, height in GAMES[game].known.items():
             axes.axhline(height, color=FAINT, linewidth=0.8, linestyle="--")
             axes.annotate(label, (0.01, height), xycoords=("axes fraction", "data"), fontsize=BODY - 2, color=FAINT,
                           xytext=(0, 2), textcoords="offset points")  # fmt: skip
