@@ -120,8 +120,8 @@ def test_returns_are_of_first_episodes_and_discounted():
 @pytest.mark.slow
 @pytest.mark.parametrize("objective", ["tails", "targets"])
 def test_a_slippery_cliff_is_controlled(objective):
-    """Twelve steps, five seeds: on average 95 % of what can be gained over the risk-neutral policy, at every level and
-    target. Single runs may attain less: one of five had 83 % at the level 0.1.
+    """Twelve steps, five seeds: 95 % of what can be gained over the risk-neutral policy on average, at every level and
+    target, and not much less in any run.
     """
     control = StockControl(processes()["slippery cliff"], shortfall() if objective == "tails" else distance())
     shares = []
@@ -133,4 +133,4 @@ def test_a_slippery_cliff_is_controlled(objective):
             rows = control.utilities(params, [12.0, 7.0, 0.0, -3.0, -5.0])
         shares.append([row.share for row in rows])
     assert np.mean(shares, 0).min() >= 0.95
-    assert np.min(shares) >= 0.8
+    assert np.min(shares) >= 0.9
