@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int32, PyTree
+from jaxtyping import Array, Float, PyTree
 
 from jaxmarl.core.checks import require_int
 from jaxmarl.core.policy import Policy
@@ -50,15 +50,6 @@ def over_seeds(learner: Learner, num_seeds: int) -> Learner:
         update=jax.vmap(learner.update),
         steps_per_update=num_seeds * learner.steps_per_update,
     )
-
-
-def shuffled(key: Array, size: int) -> Int32[Array, " size"]:
-    """The numbers below `size` in random order.
-
-    One sort by 32 random bits, where `jax.random.permutation` may sort twice. A pair ties once in 2³² times, and then
-    stays in order: no matter for minibatches.
-    """
-    return jnp.argsort(jax.random.bits(key, (size,)))
 
 
 def reward_metrics(env: BatchedEnv, reward: Float[Array, "T B N"]) -> Metrics:

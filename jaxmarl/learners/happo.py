@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from jaxmarl.core.checks import require
 from jaxmarl.core.rollout import BatchedEnv, batch_params
-from jaxmarl.learners.base import Learner, Metrics, shuffled
+from jaxmarl.learners.base import Learner, Metrics
 from jaxmarl.learners.group_networks import GroupActorCritic, with_identity
 from jaxmarl.learners.mappo import MAPPOConfig, group_head, group_network, group_policy
 from jaxmarl.learners.policy_gradient import ClippedPolicyGradient, Sequences
@@ -150,7 +150,7 @@ class SequentialPolicyGradient(ClippedPolicyGradient):
             return (optax.apply_updates(params, updates), state), metrics
 
         def epoch(carry: tuple, key: Array) -> tuple[tuple, Metrics]:
-            order = shuffled(key, self.num_sequences).reshape(self.config.minibatches, -1)
+            order = jax.random.permutation(key, self.num_sequences).reshape(self.config.minibatches, -1)
             return jax.lax.scan(step, carry, order)
 
         return jax.lax.scan(epoch, carry, jax.random.split(key, self.config.epochs))

@@ -21,7 +21,7 @@ from jaxmarl.core.policy import MaskedObs
 from jaxmarl.core.rollout import Actor, BatchedEnv, RolloutState, Trajectory, rollout, start_rollout
 from jaxmarl.core.sharding import split_batch
 from jaxmarl.learners.actions import BOUNDS, SPREADS, ActionHead
-from jaxmarl.learners.base import Metrics, reward_metrics, shuffled
+from jaxmarl.learners.base import Metrics, reward_metrics
 from jaxmarl.learners.networks import Heads
 from jaxmarl.learners.returns import ValueScale, gae, mean_of
 
@@ -339,7 +339,7 @@ class ClippedPolicyGradient:
             return (optax.apply_updates(params, updates), opt_state), metrics
 
         def epoch(carry, key):
-            order = shuffled(key, self.num_sequences).reshape(minibatches, -1)
+            order = jax.random.permutation(key, self.num_sequences).reshape(minibatches, -1)
             return jax.lax.scan(gradient_step, carry, order)
 
         keys = jax.random.split(key, self.config.epochs)

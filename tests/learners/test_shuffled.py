@@ -4,7 +4,7 @@ import jax
 import numpy as np
 from scipy import stats
 
-from jaxmarl.learners.base import shuffled
+from jaxmarl.learners.value.pqn import shuffled
 
 
 def test_every_order_is_as_likely_as_any_other():

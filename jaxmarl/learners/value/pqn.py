@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int32, PyTree
 
 from jaxmarl.core.checks import require, require_int, with_field_types
 from jaxmarl.core.rollout import Actor, BatchedEnv, RolloutState, batch_params, check_num_steps, rollout, start_rollout
-from jaxmarl.learners.base import Learner, Metrics, reward_metrics, shuffled
+from jaxmarl.learners.base import Learner, Metrics, reward_metrics
 from jaxmarl.learners.returns import gae
 from jaxmarl.learners.value.acting import ValueNetwork, exploring_actor, greedy_policy, linear_decay, value_network
 from jaxmarl.learners.value.functionals import risk_neutral
@@ -124,6 +124,15 @@ def lambda_returns(
 ) -> Float[Array, "T *batch"]:
     """Targets `r + γ (λ G' + (1 - λ) V')` of Q-learning, with `V` the best action's value; arguments as for `gae`."""
     return value + gae(reward, value, next_value, terminated, truncated, discount, trace)
+
+
+def shuffled(key: Array, size: int) -> Int32[Array, " size"]:
+    """The numbers below `size` in random order.
+
+    One sort by 32 random bits, where `jax.random.permutation` may sort twice. A pair ties once in 2³² times, and then
+    stays in order: no matter for minibatches.
+    """
+    return jnp.argsort(jax.random.bits(key, (size,)))
 
 
 @dataclass(frozen=True, eq=False)
