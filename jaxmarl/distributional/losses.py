@@ -79,7 +79,8 @@ def quantile_huber_loss(
     errors = jax.lax.stop_gradient(targets)[..., None, :] - values[..., :, None]
     size = jnp.abs(errors)
     if kappa > 0:
-        size = jnp.where(size <= kappa, errors**2 / 2, kappa * (size - kappa / 2)) / (kappa if scaled else 1)
+        near = jnp.minimum(size, kappa)  # quicker than a choice of two formulas, most of all its gradient
+        size = near * (size - near / 2) / (kappa if scaled else 1)
     losses = jnp.abs(levels[..., :, None] - (errors < 0)) * size
     if target_weights is None:
         return jnp.sum(jnp.mean(losses, -1), -1)
