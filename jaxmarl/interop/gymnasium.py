@@ -30,9 +30,9 @@ def new_key(random: np.random.Generator) -> jax.Array:
 def array_of(action: Any, space: gymnasium.Space, batch: tuple[int, ...] = (), name: str = "action") -> np.ndarray:
     """Actions `[*batch, *space.shape]` of a space's type; refused where they are of another shape or no such number."""
     array = np.asarray(action)
-    discrete = isinstance(space, gymnasium.spaces.Discrete)
-    fits = array.shape == (*batch, *space.shape) and array.dtype.kind in ("iu" if discrete else "iuf")
-    within = fits and (not discrete or bool(np.all((array >= 0) & (array < space.n))))
+    numbers = space.n if isinstance(space, gymnasium.spaces.Discrete) else None
+    fits = array.shape == (*batch, *(space.shape or ())) and array.dtype.kind in ("iuf" if numbers is None else "iu")
+    within = fits and (numbers is None or bool(np.all((array >= 0) & (array < numbers))))
     require(within, name, action, f"in {space}" + (f", for each of {batch[0]}" if batch else ""))
     return array.astype(space.dtype)
 
