@@ -13,7 +13,7 @@ from rich.table import Table
 
 from jaxmarl.cli_auctions import solve_auction
 from jaxmarl.cli_bench import bench
-from jaxmarl.cli_listing import listing, sentence
+from jaxmarl.cli_listing import listing, require_figure, sentence
 from jaxmarl.cli_play import play
 from jaxmarl.cli_psro import psro
 from jaxmarl.cli_verify import verify
@@ -195,7 +195,7 @@ def solve(
         return
     if out:
         require_choice("out's suffix", Path(out).suffix, solutions.SUFFIXES)
-    require(not figure or figure.endswith(".png"), "figure", figure, "the name of a .png file")
+    require_figure(figure)
     array = _load_game(game, assignments("game", game_settings))
     solver = solver or solvers.default_solver(array)
     with console.status(f"{solver} …"):

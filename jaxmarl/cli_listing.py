@@ -1,4 +1,4 @@
-"""What there is, on a terminal of 80 columns."""
+"""What commands share: listings for 80 columns, and names of figures."""
 
 import inspect
 from collections.abc import Iterable
@@ -6,6 +6,13 @@ from collections.abc import Iterable
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
+
+from jaxmarl.core.checks import require
+
+
+def require_figure(name: str) -> None:
+    """Refuses the name of a figure, if one is asked for, before anything is computed for it."""
+    require(not name or name.endswith(".png"), "figure", name, "the name of a .png file")
 
 
 def sentence(text: str | None) -> str:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from jaxmarl.cli_listing import require_figure
 from jaxmarl.core.checks import did_you_mean, require, require_choice, require_int
 
 ORACLES = ("exact", "ppo")
@@ -57,8 +58,7 @@ def psro(
     require_choice("meta", meta, meta_solver_names())
     require(not resume or bool(run), "run", run, "given, to resume")
     require_int("iterations", iterations, 0)
-    if figure:
-        require(figure.endswith(".png"), "figure", figure, "the name of a .png file")
+    require_figure(figure)
     exact, psro_game, actions = _game(game, oracle, game_settings, ppo_settings, updates, episodes, horizon)
     loop = Psro(psro_game, _settings(settings, meta, variant, iterations, actions))
     config: dict[str, Any] = {"game": game, "game_settings": list(game_settings), "ppo": list(ppo_settings)}

@@ -7,7 +7,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from jaxmarl.cli_listing import listing
+from jaxmarl.cli_listing import listing, require_figure
 from jaxmarl.core.checks import require_int
 
 
@@ -32,6 +32,7 @@ def verify(
     from jaxmarl.experiments import presets as known
 
     require_int("seeds", seeds, 1)
+    require_figure(figure)
     console, references = Console(), known.load_references()
     names = tuple(known.PRESETS) if presets == ("all",) else presets
     for name in names:

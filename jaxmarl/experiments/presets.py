@@ -14,12 +14,12 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Key, PyTree
 
 from jaxmarl.core.checks import did_you_mean, require, require_int
 from jaxmarl.core.files import read_json, replace_file
 from jaxmarl.core.rollout import rollout, start_rollout
-from jaxmarl.learners.base import Learner, over_seeds
+from jaxmarl.learners.base import Learner
 
 REFERENCE = Path(__file__).with_name("reference_scores.json")
 REFERENCE_SEEDS = 5
@@ -130,7 +130,7 @@ PRESETS: dict[str, Preset] = {
         1.0,
     ),
     "ppo-soccer": Preset(
-        "PPO on Markov soccer against uniform play (the best reply: 0.994)",
+        "PPO on Markov soccer against uniform play (the best reply to it, by dynamic programming: 0.9936)",
         "share of the goals that are its own, by its likeliest moves",
         500,
         _soccer,
@@ -157,6 +157,25 @@ def preset(name: str) -> Preset:
     return PRESETS[name]
 
 
+def learn_curves(
+    learner: Learner,
+    score: Score,
+    updates: int,
+    init_keys: Key[Array, " num_seeds"],
+    keys: Key[Array, "num_seeds points"],
+) -> Float[np.ndarray, "num_seeds points"]:
+    """Scores after every `updates`, of runs side by side: each has a key to start from, and one for each score."""
+
+    def point(state: PyTree, key: Array) -> tuple[PyTree, Array]:
+        state, _ = jax.lax.scan(lambda s, _: (learner.update(s)[0], None), state, length=updates)
+        return state, score(learner.params(state), key)
+
+    def run(key: Array, keys: Array) -> Array:
+        return jax.lax.scan(point, learner.init(key), keys)[1]
+
+    return np.asarray(jax.jit(jax.vmap(run))(init_keys, keys), np.float64)
+
+
 def run_curves(chosen: Preset, num_seeds: int, seed: int = 0, points: int = 1) -> Float[np.ndarray, "num_seeds points"]:
     """Trains `num_seeds` runs at once and scores them, `points` times at even distances; the last are those in the end.
 
@@ -166,20 +185,11 @@ def run_curves(chosen: Preset, num_seeds: int, seed: int = 0, points: int = 1) -
     require_int("num_seeds", num_seeds, 1)
     require_int("points", points, 1)
     require(chosen.updates % points == 0, "points", points, f"a divisor of {chosen.updates}")
-    learner, score = chosen.make()
-    runs = over_seeds(learner, num_seeds)
-
-    def point(state: PyTree, key: Array) -> tuple[PyTree, Array]:
-        length = chosen.updates // points
-        state = jax.lax.scan(lambda s, _: (runs.update(s)[0], None), state, length=length)[0]
-        return state, jax.vmap(score)(runs.params(state), jax.random.split(key, num_seeds))
-
-    @jax.jit
-    def run(key: Array) -> Array:
-        train_key, score_key = jax.random.split(key)
-        return jax.lax.scan(point, runs.init(train_key), jax.random.split(score_key, points))[1]
-
-    return np.asarray(run(jax.random.key(seed)), np.float64).T
+    train_key, score_key = jax.random.split(jax.random.key(seed))
+    keys = jax.vmap(lambda key: jax.random.split(key, num_seeds))(jax.random.split(score_key, points))
+    return learn_curves(
+        *chosen.make(), chosen.updates // points, jax.random.split(train_key, num_seeds), jnp.swapaxes(keys, 0, 1)
+    )
 
 
 def run_scores(chosen: Preset, num_seeds: int, seed: int = 0) -> Float[np.ndarray, " num_seeds"]:
@@ -192,7 +202,6 @@ class Reference:
     """Scores on record.
 
     Attributes:
-        scores: of each run.
         score_is: as in the preset.
         updates: as in the preset.
         seed: of the key that all runs are split from.
@@ -201,22 +210,23 @@ class Reference:
         curves: scores of each run at even distances, the last in the end.
     """
 
-    scores: tuple[float, ...]
     score_is: str
     updates: int
     seed: int
     seconds: float
     versions: dict[str, str]
-    curves: tuple[tuple[float, ...], ...] = ()
+    curves: tuple[tuple[float, ...], ...]
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """Of each run, in the end."""
+        return tuple(curve[-1] for curve in self.curves)
 
 
 def load_references(path: Path = REFERENCE) -> dict[str, Reference]:
     """What is on record, by preset."""
     rows = read_json(path) if path.exists() else {}
-    return {
-        name: Reference(**{**row, "scores": tuple(row["scores"]), "curves": tuple(map(tuple, row.get("curves", ())))})
-        for name, row in rows.items()
-    }
+    return {name: Reference(**{**row, "curves": tuple(map(tuple, row["curves"]))}) for name, row in rows.items()}
 
 
 def record(names: Sequence[str], path: Path = REFERENCE, seed: int = 1000) -> None:
@@ -227,9 +237,8 @@ def record(names: Sequence[str], path: Path = REFERENCE, seed: int = 1000) -> No
         curves = run_curves(chosen, REFERENCE_SEEDS, seed, curve_points(chosen.updates))
         seconds = round(time.perf_counter() - started, 1)
         versions = {package: importlib.metadata.version(package) for package in ("jax", "flax", "optax")}
-        kept = tuple(tuple(row) for row in np.round(curves, 4).tolist())
-        scores = tuple(np.round(curves[:, -1], 6).tolist())
-        rows[name] = Reference(scores, chosen.score_is, chosen.updates, seed, seconds, versions, kept)
+        kept = tuple(map(tuple, np.round(curves, 6).tolist()))
+        rows[name] = Reference(chosen.score_is, chosen.updates, seed, seconds, versions, kept)
         replace_file(path, (json.dumps({key: asdict(row) for key, row in rows.items()}, indent=1) + "\n").encode())
 
 

@@ -52,6 +52,11 @@ class TeamGame(NamedTuple):
     changed: tuple[tuple[str, float], ...] = ()
 
     @property
+    def steps(self) -> int:
+        """Agent steps of the training."""
+        return self.rounds * self.num_envs * self.collect * self.env.num_agents
+
+    @property
     def params(self) -> Any:
         """Of the environment."""
         known = self.env.default_params
@@ -119,18 +124,16 @@ GAMES: dict[str, TeamGame] = {
 }
 
 
-def team_learner(name: str, game: TeamGame, rounds: int | None = None) -> Learner:
-    """One of `LEARNERS` on a game; its schedules end with `rounds`, the game's own by default.
+def team_learner(name: str, game: TeamGame) -> Learner:
+    """One of `LEARNERS` on a game; its schedules end with the game's training.
 
     IQL learns from agents' own rewards, the others from the team's.
     """
-    rounds = rounds or game.rounds
-    steps = rounds * game.num_envs * game.collect * game.env.num_agents  # of agents
-    schedule: dict[str, Any] = {"anneal_steps": steps, "epsilon_steps": steps // 3}
+    schedule: dict[str, Any] = {"anneal_steps": game.steps, "epsilon_steps": game.steps // 3}
     if name == "pqn_vdn":
         config = PQNConfig(**schedule, **game.parallel)
         return pqn_vdn(VectorEnv(game.env, game.parallel_envs), config, game.params, reward=game.reward)
-    settings = {**schedule, **game.settings, "collect": game.collect, "rounds": max(rounds // POINTS, 1)}
+    settings = {**schedule, **game.settings, "collect": game.collect, "rounds": max(game.rounds // POINTS, 1)}
     if name != "iql":
         settings["reward"] = game.reward
     make = {"iql": iql_config, "vdn": vdn_config, "qmix": qmix_config}[name]

@@ -1,5 +1,6 @@
 """The interface of the public JaxMARL package: dictionaries keyed by agent names, and reset inside every step."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -10,6 +11,14 @@ from jaxmarl.core.environment import AnyEnvironment
 from jaxmarl.core.wrappers import AutoReset, AutoResetState
 
 ByAgent = dict[str, Array]
+
+
+def in_order(actions: Mapping[str, Any], agents: Sequence[str]) -> list[Any]:
+    """Actions of all agents; refused where one is missing."""
+    require(
+        all(agent in actions for agent in agents), "actions", list(actions), f"of every agent ({', '.join(agents)})"
+    )
+    return [actions[agent] for agent in agents]
 
 
 class AgentDictEnv:
@@ -61,10 +70,8 @@ class AgentDictEnv:
     ) -> tuple[ByAgent, AutoResetState, ByAgent, ByAgent, dict]:
         """One step: `(obs, state, rewards, dones, infos)`."""
         shape = self._env.action_space(self._params).shape
-        missing = [agent for agent in self.agents if agent not in actions]
-        require(not missing, "actions", list(actions), f"of every agent ({', '.join(self.agents)})")
         # baselines leave an axis of size 1 on discrete actions
-        joint = jnp.stack([jnp.reshape(actions[agent], shape) for agent in self.agents])
+        joint = jnp.stack([jnp.reshape(action, shape) for action in in_order(actions, self.agents)])
         obs, state, reward, terminated, truncated, info = self._env.step(key, state, joint, self._params)
         done = terminated | truncated
         dones = {**dict.fromkeys(self.agents, done), "__all__": done}

@@ -11,6 +11,7 @@ from pettingzoo import ParallelEnv
 from jaxmarl.core.checks import require
 from jaxmarl.core.environment import AnyEnvironment
 from jaxmarl.core.spaces import Discrete
+from jaxmarl.interop.agent_dict import in_order
 from jaxmarl.interop.gymnasium import array_of, new_key, to_space
 
 ByAgent = dict[str, Any]
@@ -76,10 +77,9 @@ class PettingZooEnv(ParallelEnv):
     def step(self, actions: ByAgent) -> tuple[ByAgent, ByAgent, ByAgent, ByAgent, ByAgent]:
         """One step: `(obs, rewards, terminations, truncations, infos)`; `agents` is empty after the last."""
         require(bool(self.agents), "step", "no running episode", "called after reset, until an episode ends")
-        missing = [agent for agent in self.possible_agents if agent not in actions]
-        require(not missing, "actions", list(actions), f"of every agent ({', '.join(self.possible_agents)})")
+        given = zip(self.possible_agents, in_order(actions, self.possible_agents), strict=True)
         space = self._spaces[self.possible_agents[0]][1]
-        joint = np.stack([array_of(actions[name], space, name=f"action of {name}") for name in self.possible_agents])
+        joint = np.stack([array_of(action, space, name=f"action of {name}") for name, action in given])
         obs, self._state, reward, *ends, mask = self._step(new_key(self._random), self._state, joint, self._params)
         terminated, truncated = (bool(x) for x in ends)
         if terminated or truncated:

@@ -21,6 +21,7 @@ import jax
 import numpy as np
 
 from jaxmarl.core.files import replace_file
+from jaxmarl.experiments.presets import learn_curves
 from jaxmarl.experiments.team_values import GAMES, LEARNERS, POINTS, team_learner, team_score
 
 TITLES = {
@@ -34,24 +35,14 @@ TITLES = {
 
 def run_cell(game: str, name: str, args: argparse.Namespace) -> dict[str, Any]:
     """Curves of all seeds: greedy returns after each twentieth of the training."""
-    about = GAMES[game]
-    rounds = POINTS if args.smoke else about.rounds
-    learner = team_learner(name, about, rounds)
-    agents, total = about.env.num_agents, rounds * about.num_envs * about.collect * about.env.num_agents
-    updates = max(total // (POINTS * learner.steps_per_update), 1)
-    score = team_score(learner, about)
-
-    def point(state, key):
-        state, _ = jax.lax.scan(lambda s, _: (learner.update(s)[0], None), state, length=updates)
-        return state, score(learner.params(state), key)
-
-    def run(key):
-        first, rest = jax.random.split(key)
-        return jax.lax.scan(point, learner.init(first), jax.random.split(rest, POINTS))[1]
-
+    about = GAMES[game]._replace(rounds=POINTS) if args.smoke else GAMES[game]
+    learner = team_learner(name, about)
+    updates = max(about.steps // (POINTS * learner.steps_per_update), 1)
+    keys = jax.vmap(jax.random.split)(jax.random.split(jax.random.key(args.seed), args.seeds))
+    scored = jax.vmap(lambda key: jax.random.split(key, POINTS))(keys[:, 1])
     begin = time.perf_counter()
-    curves = np.asarray(jax.jit(jax.vmap(run))(jax.random.split(jax.random.key(args.seed), args.seeds)))
-    steps = [(i + 1) * updates * learner.steps_per_update // agents for i in range(POINTS)]
+    curves = learn_curves(learner, team_score(learner, about), updates, keys[:, 0], scored)
+    steps = [(i + 1) * updates * learner.steps_per_update // about.env.num_agents for i in range(POINTS)]
     row = {"game": game, "learner": name, "seconds": time.perf_counter() - begin, "steps": steps}
     return {**row, "curves": np.round(curves, 5).tolist(), "final": np.round(curves[:, -3:].mean(1), 5).tolist()}
 

@@ -17,7 +17,7 @@ from jaxmarl.envs.liquidity import quoting_equilibria
 from jaxmarl.envs.liquidity.flow import choice_probabilities
 
 ROUNDS_OF_RESPONSES = 200
-MOST_RESERVATION = 1e6  # beyond it, float32 has no exponents for sharpness times half-spreads
+MOST_RESERVATION, MOST_SHARPNESS = 1e6, 1e9  # beyond them, float32 has no exponents for their product
 
 
 @struct.dataclass
@@ -88,8 +88,8 @@ class DealerQuoting(Environment[DealerQuotingState, DealerQuotingParams]):
         cost, sharpness = np.asarray(params.cost), np.asarray(params.sharpness)
         require(cost.shape[-1:] == (self.num_agents,), "cost", cost.shape, f"of shape [{self.num_agents}]")
         require(bool(np.isfinite(cost).all()), "cost", cost.tolist(), "finite")
-        allowed = bool((np.isfinite(sharpness) & (sharpness > 0)).all())
-        require(allowed, "sharpness", sharpness.tolist(), "positive, and finite")
+        allowed = bool(((sharpness > 0) & (sharpness <= MOST_SHARPNESS)).all())
+        require(allowed, "sharpness", sharpness.tolist(), f"in (0, {MOST_SHARPNESS:g}]")
         reservation = np.asarray(params.reservation)
         sized = bool((np.abs(reservation) <= MOST_RESERVATION).all())  # NaN is not
         require(sized, "reservation", reservation.tolist(), f"within {MOST_RESERVATION:g} of 0")

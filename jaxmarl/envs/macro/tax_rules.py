@@ -85,7 +85,8 @@ def validate_economy(economy: TaxEconomy) -> None:
     for name, least in (("effort_cost", 0), ("effort_power", 1), ("max_hours", 0), ("floor", 0)):
         value = np.asarray(getattr(economy, name))
         require(bool((value > least).all()), name, value.tolist(), f"above {least}")
-    require(bool((np.asarray(economy.aversion) >= 0).all()), "aversion", np.asarray(economy.aversion).tolist(), ">= 0")
+    aversion = np.asarray(economy.aversion)
+    require(bool(((aversion >= 0) & (aversion <= 100)).all()), "aversion", aversion.tolist(), "in [0, 100]")
 
 
 def tax_due(

@@ -143,7 +143,7 @@ class Kyle(Environment[KyleState, KyleParams]):
     def validate(self, params: KyleParams) -> None:
         for name in ("value_std", "noise_std"):
             number = np.asarray(getattr(params, name))
-            require(bool((np.isfinite(number) & (number > 0)).all()), name, number.tolist(), "positive and finite")
+            require(bool(((number > 0) & (number <= 1e9)).all()), name, number.tolist(), "in (0, 1e9]")
 
     def action_space(self, params: KyleParams) -> Box:
         return Box(0.0, self.max_slope)

@@ -192,9 +192,10 @@ class ZeroIntelligenceBook(Environment[BookState, BookParams]):
         require(
             rates.shape[-1:] == (self.num_distances,), "limit_rates", rates.shape, f"of shape [{self.num_distances}]"
         )
-        for name, number in (("take_rate", params.flow.take_rate), ("cancel_rate", params.flow.cancel_rate)):
-            rate = np.asarray(number)
-            require(bool((np.isfinite(rate) & (rate >= 0)).all()), name, rate.tolist(), "at least 0 and finite")
+        flow = {"take_rate": params.flow.take_rate, "cancel_rate": params.flow.cancel_rate}
+        for name, given in {**flow, "inventory_penalty": params.inventory_penalty}.items():
+            number = np.asarray(given)
+            require(bool((np.isfinite(number) & (number >= 0)).all()), name, number.tolist(), "at least 0 and finite")
         require(bool((rates >= 0).all() and (rates.sum(-1) > 0).all()), "limit_rates", rates.tolist(), "not negative")
         price = np.asarray(params.initial_price)
         require(bool((np.abs(price) < MAX_PRICE / 2).all()), "initial_price", price.tolist(), "far from MAX_PRICE")
