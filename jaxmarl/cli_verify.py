@@ -1,6 +1,6 @@
 """`jaxmarl verify`: trains presets again and compares their scores with those on record."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import tyro
@@ -9,6 +9,9 @@ from rich.table import Table
 
 from jaxmarl.cli_listing import listing, require_figure
 from jaxmarl.core.checks import require_int
+
+if TYPE_CHECKING:
+    from jaxmarl.experiments.presets import Reference
 
 
 def verify(
@@ -46,17 +49,34 @@ def verify(
         shown = {name: found for name, found in references.items() if name in (names or known.PRESETS)}
         console.print(f"wrote {plot_records(shown, figure)}", highlight=False, soft_wrap=True)
     if record or not names:
-        rows = []
-        for name in names or known.PRESETS:
-            chosen, found = known.PRESETS[name], references.get(name)
-            facts = f"{chosen.score_is}: not on record"
-            if found:
-                spread = f"{np.mean(found.scores):.4g} ± {np.std(found.scores, ddof=1):.2g}"
-                facts = f"{chosen.score_is}: {spread} in {len(found.scores)} runs of {found.seconds:.0f} s together"
-            rows.append((name, chosen.about, facts))
-        table = listing("jaxmarl verify PRESET (scores on record: mean and s.d.)", rows)
-        console.print(table)
+        console.print(_on_record(names or tuple(known.PRESETS), references))
         return 0
+    table, failed = _compared(names, references, seeds, seed, console)
+    console.print(table)
+    return int(failed > 0)
+
+
+def _on_record(names: tuple[str, ...], references: "dict[str, Reference]") -> Table:
+    """What presets are, and their scores on record."""
+    from jaxmarl.experiments.presets import PRESETS
+
+    rows = []
+    for name in names:
+        chosen, found = PRESETS[name], references.get(name)
+        facts = f"{chosen.score_is}: not on record"
+        if found:
+            spread = f"{np.mean(found.scores):.4g} ± {np.std(found.scores, ddof=1):.2g}"
+            facts = f"{chosen.score_is}: {spread} in {len(found.scores)} runs of {found.seconds:.0f} s together"
+        rows.append((name, chosen.about, facts))
+    return listing("jaxmarl verify PRESET (scores on record: mean and s.d.)", rows)
+
+
+def _compared(
+    names: tuple[str, ...], references: "dict[str, Reference]", seeds: int, seed: int, console: Console
+) -> tuple[Table, int]:
+    """New scores beside those on record, and how many differ."""
+    from jaxmarl.experiments import presets as known
+
     table, failed = Table("preset", "on record", "now", "difference let pass", ""), 0
     for name in names:
         chosen = known.preset(name)
@@ -70,5 +90,4 @@ def verify(
         table.add_row(
             name, f"{np.mean(references[name].scores):.4g}", now, f"{allowed:.2g}", "agrees" if agrees else "DIFFERS"
         )
-    console.print(table)
-    return int(failed > 0)
+    return table, failed

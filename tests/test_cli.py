@@ -130,6 +130,7 @@ def test_the_environments_and_the_bots_are_listed(capsys):
         (("train", "rrps", "--set", "ppo.learning_rate=fast"), "ppo.learning_rate must be of type float"),
         (("train", "rrps", "--set", "ppo.chunk_length=7"), "a divisor of the horizon 1000"),
         (("train", "rrps", "--set", "bots=copibot"), "did you mean 'copybot'?"),
+        (("train", "rrps", "--set", "bots="), "bots takes values separated by commas, got ''"),
         (("train", "rrps", "--resume"), "--resume needs --run"),
         (("train", "rrps", "--process-id", "1"), "need --coordinator"),
         (("train", "rrps", "--coordinator", "localhost"), "coordinator must be HOST:PORT"),

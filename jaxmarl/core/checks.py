@@ -35,8 +35,10 @@ def require_choice(argument: str, got: Any, choices: Iterable[str]) -> None:
 
 
 def did_you_mean(got: Any, names: Iterable[str]) -> str:
-    """`'; did you mean ...?'` for the name nearest to `got`, or an empty string."""
-    near = difflib.get_close_matches(str(got), list(names), n=1, cutoff=0.5)
+    """`'; did you mean ...?'` for the name nearest to `got`, else the first that contains it, or an empty string."""
+    known, text = list(names), str(got)
+    near = difflib.get_close_matches(text, known, n=1, cutoff=0.5)
+    near = near or [name for name in known if len(text) > 2 and text in name]
     return f"; did you mean {near[0]!r}?" if near else ""
 
 

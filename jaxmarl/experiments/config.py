@@ -80,7 +80,10 @@ def _parse(text: str, current: Any, name: str) -> Any:
     if isinstance(current, str):
         return text
     if isinstance(current, tuple):
-        return tuple(item for item in text.split(",") if item)
+        items = tuple(item for item in text.split(",") if item)
+        if not items:  # would be no value, which a config may take for all of them
+            raise ValueError(f"{name} takes values separated by commas, got {text!r}")
+        return items
     value = _literal(text)
     if isinstance(current, float) and type(value) is int:
         value = float(value)

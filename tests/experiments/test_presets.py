@@ -114,6 +114,7 @@ def test_mean_return_counts_finished_episodes():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["verify", "soccer"], "unknown preset 'soccer'; did you mean 'ppo-soccer'?"),
         (["verify", "qmix-twostep"], "unknown preset 'qmix-twostep'; did you mean 'qmix-two_step'?"),
         (["verify", "qmix-two_step", "--seeds", "0"], "seeds must be an integer >= 1, got 0"),
         (["verify", "--figure", "curves.pdf"], "figure must be the name of a .png file, got 'curves.pdf'"),
