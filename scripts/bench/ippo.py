@@ -1,16 +1,19 @@
 """Training steps a second of independent PPO beside the public JaxMARL's IPPO script, on its environments and sizes.
 
     pip install --no-deps --target PEER jaxmarl==0.2.0
-    python scripts/bench/ippo.py --peer PEER [--instances 16] [--seeds 8] [--repeats 5] [--out ippo.json]
+    python scripts/bench/ippo.py --peer PEER [--script FILE] [--instances 16] [--seeds 8] [--repeats 5] [--out FILE]
     python scripts/bench/ippo.py [--smoke]              # without the public package: ours alone, on our Coin Game
 
 Whole training: playing, advantages, learning, metrics. A round of training plays 128 steps of each instance, then makes
-4 passes of 4 minibatches; actors and critics have two layers of 64, shared by all agents. "their script" is a trainer
-in the manner of `baselines/IPPO/ippo_ff_mpe.py` (`purejaxrl_style.ppo_on` on rows of all agents): dictionaries stacked
-and unstacked in each step, their `LogWrapper`, a key for each instance, their step with its reset inside. "ours" is
-`mappo(env, ippo_config(...))` on the same environment through `AgentDictEnvironment`, or on ours where we have it:
-the public `coin_game` is our `CoinGame("two_coins")`. Where we are told how long episodes are, instances restart
-together between roll-outs: 5 episodes of 26 steps of `simple_spread` a round, then, 1 of 100 of the Coin Game.
+4 passes of 4 minibatches; actors and critics have two layers of 64, shared by all agents. "their script" is the file
+`baselines/IPPO/ippo_ff_mpe.py` of their repository given as `--script`, as it is but for a wandb that logs nothing; it
+begins anew in each call, with one seed, and on `simple_spread` only (their Coin Game refuses its actions). "its manner"
+is a trainer like it (`purejaxrl_style.ppo_on` on rows of all agents), which goes on: dictionaries stacked and unstacked
+in each step, their `LogWrapper`, a key for each instance, their step with its reset inside. Ratios are to the first of
+the two that is there. "ours" is `mappo(env, ippo_config(...))` on the same environment through `AgentDictEnvironment`,
+or on ours where we have it: the public `coin_game` is our `CoinGame("two_coins")`. Where we are told how long episodes
+are, instances restart together between roll-outs: 5 episodes of 26 steps of `simple_spread` a round, then, 1 of 100 of
+the Coin Game.
 
 One seed, and `--seeds` of them under `vmap`. All rows of a game are compiled, warmed up, then called in turns; medians
 count, and so do ratios below 1. Steps are those of an environment, all seeds together. Memory is what the process held
@@ -19,10 +22,11 @@ most during the warm-up less what it held before the row was compiled.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import public_script
 import purejaxrl_style
 
 from jaxmarl.bench.harness import Timing, compiled, parser, peak_memory, reset_peak_memory, start, timed, write
@@ -32,14 +36,28 @@ from jaxmarl.interop import AgentDictEnvironment, import_public
 from jaxmarl.learners import ippo_config, mappo, over_seeds
 
 STEPS, EPOCHS, MINIBATCHES, WIDTH = 128, 4, 4, 64
-THEIRS = "their script"
-GAMES = ("simple_spread", "coin_game")
+SCRIPT, MANNER = "their script", "its manner"
+GAMES = {"simple_spread": "MPE_simple_spread_v3", "coin_game": "coin_game"}
 Trainer = tuple[Callable[[Any], Any], Callable[[Any], Any], int]
-"""`init(key)`, `update(state) -> (state, metrics)`, steps of the environment in an update."""
+"""`init(key)`, `chunk(state) -> (state, metrics)`, steps of the environment in a chunk, which is a call."""
 
 
-def ours(env: Any, instances: int, seeds: int) -> Trainer:
+class Sizes(NamedTuple):
+    """Of a call: instances of the environment for each seed, seeds, and updates."""
+
+    instances: int
+    seeds: int
+    updates: int
+
+
+def repeated(update: Callable[[Any], Any], updates: int) -> Callable[[Any], Any]:
+    """Several updates as one."""
+    return lambda state: jax.lax.scan(lambda s, _: update(s), state, length=updates)
+
+
+def ours(env: Any, sizes: Sizes) -> Trainer:
     """Our independent PPO; instances of a fixed horizon play whole episodes, about 128 steps."""
+    instances, seeds, updates = sizes
     length, chunks = STEPS, 1
     if env.horizon is not None:
         length, chunks = env.horizon, max(STEPS // env.horizon, 1)
@@ -58,16 +76,33 @@ def ours(env: Any, instances: int, seeds: int) -> Trainer:
     learner = mappo(VectorEnv(env, instances), config)
     if seeds > 1:
         learner = over_seeds(learner, seeds)
-    return learner.init, learner.update, seeds * instances * length * chunks
+    return learner.init, repeated(learner.update, updates), updates * seeds * instances * length * chunks
 
 
-def theirs(env: Any, log_wrapper: Any, instances: int, seeds: int) -> Trainer:
+def in_its_manner(env: Any, log_wrapper: Any, sizes: Sizes) -> Trainer:
     """A trainer in the manner of the public script."""
+    instances, seeds, updates = sizes
     init, update = purejaxrl_style.ppo_on(dictionary_world(env, log_wrapper, instances), STEPS, EPOCHS, MINIBATCHES)
-    steps = seeds * instances * STEPS
-    if seeds == 1:
-        return init, update, steps
-    return lambda key: jax.vmap(init)(jax.random.split(key, seeds)), jax.vmap(update), steps
+    if seeds > 1:
+        one_init, update = init, jax.vmap(update)
+        init = lambda key: jax.vmap(one_init)(jax.random.split(key, seeds))  # noqa: E731
+    return init, repeated(update, updates), updates * seeds * instances * STEPS
+
+
+def the_script(make_train: Callable[[dict[str, Any]], Callable[[Any], Any]], name: str, sizes: Sizes) -> Trainer:
+    """The public script itself, one seed; a chunk is a whole run of it, and its state the key of the next."""
+    steps = sizes.updates * sizes.instances * STEPS
+    config: dict[str, Any] = {
+        **public_script.SETTINGS,
+        "ENV_NAME": name,
+        "NUM_ENVS": sizes.instances,
+        "NUM_STEPS": STEPS,
+        "TOTAL_TIMESTEPS": steps,
+        "UPDATE_EPOCHS": EPOCHS,
+        "NUM_MINIBATCHES": MINIBATCHES,
+    }
+    train = make_train(config)
+    return lambda key: key, lambda key: (jax.random.fold_in(key, 0), train(key)), steps
 
 
 def dictionary_world(env: Any, log_wrapper: Any, instances: int) -> purejaxrl_style.World:
@@ -96,40 +131,30 @@ def public_games(folder: Path | None) -> tuple[Any, Any, Any] | None:
         return None
     public: Any = import_public(folder, "jaxmarl")
     log_wrapper = import_public(folder, "jaxmarl.wrappers.baselines").LogWrapper
-    return public.make("MPE_simple_spread_v3"), public.make("coin_game"), log_wrapper
+    return *(public.make(name) for name in GAMES.values()), log_wrapper
 
 
-def trainers(peer: tuple[Any, Any, Any] | None, instances: int, seeds: int) -> dict[str, dict[str, Trainer]]:
-    """By game, then by row; the first row is theirs where there is a peer."""
+def trainers(peer: tuple[Any, Any, Any] | None, script: Any, game: str, sizes: Sizes) -> dict[str, Trainer]:
+    """The rows of a game; those of the peer come first."""
     coins = CoinGame("two_coins", num_steps=10, num_rounds=10, zero_last=True)
-    size = instances, seeds
     if peer is None:
-        return {"coin_game": {"ours, our game": ours(coins, *size)}}
-    spread, their_coins, log_wrapper = peer
-    return {
-        "simple_spread": {
-            THEIRS: theirs(spread, log_wrapper, *size),
-            "ours, their game": ours(AgentDictEnvironment(spread), *size),
-            "ours, their game, 26 steps known": ours(AgentDictEnvironment(spread, 26), *size),
-        },
-        "coin_game": {
-            THEIRS: theirs(their_coins, log_wrapper, *size),
-            "ours, their game": ours(AgentDictEnvironment(their_coins), *size),
-            "ours, our game": ours(coins, *size),
-        },
-    }
+        return {"ours, our game": ours(coins, sizes)} if game == "coin_game" else {}
+    env, log_wrapper = peer[list(GAMES).index(game)], peer[-1]
+    # several seeds at once wait for ever for the QR decompositions of their first weights, where there are two cores
+    runs = script is not None and game == "simple_spread" and sizes.seeds == 1
+    rows = {SCRIPT: the_script(script, GAMES[game], sizes)} if runs else {}
+    rows |= {MANNER: in_its_manner(env, log_wrapper, sizes), "ours, their game": ours(AgentDictEnvironment(env), sizes)}
+    if game == "coin_game":
+        return rows | {"ours, our game": ours(coins, sizes)}
+    return rows | {"ours, their game, 26 steps known": ours(AgentDictEnvironment(env, 26), sizes)}
 
 
-def measure(rows: dict[str, Trainer], updates: int, repeats: int) -> dict[str, dict[str, float]]:
-    """Rates of trainers that take turns; a call is `updates` of one."""
+def measure(rows: dict[str, Trainer], repeats: int) -> dict[str, dict[str, float]]:
+    """Rates of trainers that take turns."""
     calls, figures = {}, {}
-    for name, (init, update, steps) in rows.items():
+    for name, (init, chunk, steps) in rows.items():
         reset_peak_memory()
         before = peak_memory()
-
-        def chunk(state: Any, update: Any = update) -> Any:
-            return jax.lax.scan(lambda s, _: update(s), state, length=updates)
-
         state = [jax.jit(init)(jax.random.key(0))]
         ready, seconds = compiled(chunk, state[0])
 
@@ -141,7 +166,7 @@ def measure(rows: dict[str, Trainer], updates: int, repeats: int) -> dict[str, d
         jax.block_until_ready(call())
         memory = (peak_memory() - before) / 2**20
         calls[name] = call, seconds
-        figures[name] = {"steps": float(updates * steps), "memory_mib": memory}
+        figures[name] = {"steps": float(steps), "memory_mib": memory}
     taken: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(repeats):
         for name, (call, _) in calls.items():
@@ -154,9 +179,10 @@ def main() -> None:
     """Measures, prints and writes."""
     options = parser(__doc__)
     options.add_argument("--peer", type=Path, help="folder in which the public package is installed")
+    options.add_argument("--script", type=Path, help="their file baselines/IPPO/ippo_ff_mpe.py (needs --peer)")
     options.add_argument("--instances", type=int, default=16, help="of the environment, for each seed")
     options.add_argument("--seeds", type=int, default=8, help="that train at once, beside one alone")
-    options.add_argument("--games", nargs="+", choices=GAMES, default=GAMES)
+    options.add_argument("--games", nargs="+", choices=GAMES, default=list(GAMES))
     options.add_argument("--updates", type=int, default=8, help="in a timed call of one seed; of several, a quarter")
     options.add_argument("--smoke", action="store_true", help="one update of a few: that it runs")
     args = options.parse_args()
@@ -167,21 +193,21 @@ def main() -> None:
     from rich.table import Table
 
     peer = public_games(args.peer)
+    script = public_script.load_script(args.script, args.peer) if args.script and args.peer else None
     heads = "game", "seeds", "trainer", "steps/s (median)", "range", "ratio", "compile s", "MiB"
     table = Table(*heads, title=f"IPPO, {args.instances} instances, {device}")
     rows: list[dict[str, Any]] = []
     sizes = {name: getattr(args, name) for name in ("instances", "updates", "repeats")}
     for seeds in (args.seeds,) if args.smoke else (1, args.seeds):
-        for game, made in trainers(peer, args.instances, seeds).items():
-            if game not in args.games:
-                continue
+        updates = args.updates if seeds == 1 else max(args.updates // 4, 1)
+        for game in args.games:
+            made = trainers(peer, script, game, Sizes(args.instances, seeds, updates))
             if args.smoke:
                 made = dict(list(made.items())[:2])
-            updates = args.updates if seeds == 1 else max(args.updates // 4, 1)
-            found = measure(made, updates, args.repeats)
+            found = measure(made, args.repeats)
+            first = next((name for name in (SCRIPT, MANNER) if name in found), None)
             for name, row in found.items():
-                against = found.get(THEIRS)
-                ratio = None if against is None else row["steps_per_second"] / against["steps_per_second"]
+                ratio = row["steps_per_second"] / found[first]["steps_per_second"] if first else None
                 rows.append({"game": game, "seeds": seeds, "trainer": name, "ratio": ratio, **row})
                 speed, low, high = (f"{row[key]:,.0f}" for key in ("steps_per_second", "slowest", "fastest"))
                 shown = "" if ratio is None else f"{ratio:.2f}"

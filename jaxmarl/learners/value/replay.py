@@ -112,6 +112,8 @@ def merge(steps: Step, discount: float) -> Transition:
     last = length - 1 - jnp.sum(ended_before, axis=1)
 
     def at_last(x: Array) -> Array:
+        if length == 1:  # a gather is slow, and there is nothing to choose
+            return x[:, 0]
         return jnp.take_along_axis(x, last.reshape(-1, *(1 for _ in x.shape[1:])), axis=1)[:, 0]
 
     span = jnp.broadcast_to((discount * powers[last])[:, None], reward.shape)
