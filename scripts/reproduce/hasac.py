@@ -10,7 +10,6 @@ game and learner is a cell; cells that are in `--folder` are not run again. Numb
 """
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from learning_cells import all_cells, known_line, print_cells, write_cells
 
 from jaxmarl.core import VectorEnv
-from jaxmarl.core.files import replace_file
 from jaxmarl.envs.gridworlds import Foraging
 from jaxmarl.learners import HAPPOConfig, HASACConfig, Learner, happo, hasac, over_seeds
 from jaxmarl.testing.probes import Climbing
@@ -107,40 +106,10 @@ def run_cell(game: str, name: str, args: argparse.Namespace) -> dict[str, Any]:
     return {**row, "curves": np.round(found, 5).tolist(), "final": np.round(found[:, -1], 5).tolist()}
 
 
-def all_cells(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """What is in the folder for these settings, and what is missing there, run now."""
-    cells = []
-    for game in args.games:
-        for name in LEARNERS:
-            path = args.folder / "cells" / f"{game}-{name}-{args.seeds}-{args.seed}.json"
-            if path.exists():
-                cells.append(json.loads(path.read_text(encoding="utf-8")))
-                continue
-            cells.append(run_cell(game, name, args))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(path, json.dumps(cells[-1]).encode())
-    return cells
-
-
-def print_table(cells: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    columns = ("game", "learner", "steps, all instances", "mean of seeds", "std", "least", "most", "seconds")
-    table = Table(*columns, title="Returns of play in the last part of training")
-    for cell in cells:
-        final = np.array(cell["final"])
-        spread = final.std(ddof=1) if len(final) > 1 else 0.0
-        numbers = [f"{x:.3f}" for x in (final.mean(), spread, final.min(), final.max())]
-        table.add_row(cell["game"], cell["learner"], f"{cell['steps'][-1]:,}", *numbers, f"{cell['seconds']:.0f}")
-    Console(width=120).print(table)
-
-
 def draw_figure(cells: list[dict[str, Any]], path: Path) -> Path:
     """A panel for each game: means of seeds, their range, and what is known."""
     from jaxmarl.viz.style import (
         BODY,
-        FAINT,
         INK,
         SERIES,
         legend,
@@ -160,11 +129,8 @@ def draw_figure(cells: list[dict[str, Any]], path: Path) -> Path:
             name, steps = cell["learner"], np.array(cell["steps"]) / 1000
             seed_curves(axes, steps, np.array(cell["curves"]), looks[name], name.upper())
         for label, height in GAMES[game].items():
-            axes.axhline(height, color=FAINT, linewidth=0.8, linestyle="--")
-            above = height == max(GAMES[game].values())  # where no curve goes
-            axes.annotate(label, (0.99, height), xycoords=("axes fraction", "data"), fontsize=BODY - 2, color=FAINT,
-                          xytext=(0, 2 if above else -3), textcoords="offset points", ha="right",
-                          va="bottom" if above else "top")  # fmt: skip
+            below = height < max(GAMES[game].values())  # where no curve goes
+            known_line(axes, label, height, right=True, below=below)
         axes.set_xlabel("steps of all instances, thousands", fontsize=BODY, color=INK)
         axes.set_ylim(bottom=0)
         legend(axes, fontsize=BODY - 1, loc="lower right")
@@ -189,10 +155,9 @@ def main() -> None:
     """Runs what is missing, prints and writes everything."""
     args = arguments()
     args.folder.mkdir(parents=True, exist_ok=True)
-    cells = all_cells(args)
-    print_table(cells)
-    record = {"settings": {"seeds": args.seeds, "seed": args.seed}, "cells": cells}
-    written = replace_file(args.folder / "hasac.json", (json.dumps(record, indent=1) + "\n").encode())
+    cells = all_cells(args, LEARNERS, run_cell)
+    print_cells(cells, "Returns of play in the last part of training")
+    written = write_cells(args.folder / "hasac.json", cells, args)
     print(f"wrote {written} and {draw_figure(cells, args.folder / 'hasac.png')}")
 
 

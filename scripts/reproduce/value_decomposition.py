@@ -12,15 +12,14 @@ over seeds and their range. A game and learner is a cell; cells that are in `--f
 """
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+from learning_cells import all_cells, known_line, print_cells, write_cells
 
-from jaxmarl.core.files import replace_file
 from jaxmarl.experiments.presets import learn_curves
 from jaxmarl.experiments.team_values import GAMES, LEARNERS, POINTS, team_learner, team_score
 
@@ -47,40 +46,10 @@ def run_cell(game: str, name: str, args: argparse.Namespace) -> dict[str, Any]:
     return {**row, "curves": np.round(curves, 5).tolist(), "final": np.round(curves[:, -3:].mean(1), 5).tolist()}
 
 
-def all_cells(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """What is in the folder for these settings, and what is missing there, run now."""
-    cells = []
-    for game in args.games:
-        for name in args.learners:
-            path = args.folder / "cells" / f"{game}-{name}-{args.seeds}-{args.seed}.json"
-            if path.exists():
-                cells.append(json.loads(path.read_text(encoding="utf-8")))
-                continue
-            cells.append(run_cell(game, name, args))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(path, json.dumps(cells[-1]).encode())
-            print(f"{game} {name}: {np.mean(cells[-1]['final']):.3f} in {cells[-1]['seconds']:.0f} s", flush=True)
-    return cells
-
-
-def print_table(cells: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    columns = ("game", "learner", "steps, all instances", "mean of seeds", "least", "most", "seconds")
-    table = Table(*columns, title="Greedy play at the end of training")
-    for cell in cells:
-        final = np.array(cell["final"])
-        numbers = [f"{x:.3f}" for x in (final.mean(), final.min(), final.max())]
-        table.add_row(cell["game"], cell["learner"], f"{cell['steps'][-1]:,}", *numbers, f"{cell['seconds']:.0f}")
-    Console(width=120).print(table)
-
-
 def draw_figure(cells: list[dict[str, Any]], path: Path) -> Path:
     """A panel for each game: means of seeds, their range, and what is known."""
     from jaxmarl.viz.style import (
         BODY,
-        FAINT,
         INK,
         SERIES,
         legend,
@@ -104,9 +73,7 @@ def draw_figure(cells: list[dict[str, Any]], path: Path) -> Path:
             label = name.replace("_", "-").upper()
             seed_curves(axes, steps, np.array(cell["curves"]), looks[name], label, widths[name])
         for label, height in GAMES[game].known.items():
-            axes.axhline(height, color=FAINT, linewidth=0.8, linestyle="--")
-            axes.annotate(label, (0.01, height), xycoords=("axes fraction", "data"), fontsize=BODY - 2, color=FAINT,
-                          xytext=(0, 2), textcoords="offset points")  # fmt: skip
+            known_line(axes, label, height)
         axes.set_xlabel("steps, thousands", fontsize=BODY, color=INK)
         panel_title(axes, TITLES[game])
     for axes in panels[len(games) :]:
@@ -134,10 +101,9 @@ def main() -> None:
     """Runs what is missing, prints and writes everything."""
     args = arguments()
     args.folder.mkdir(parents=True, exist_ok=True)
-    cells = all_cells(args)
-    print_table(cells)
-    record = {"settings": {"seeds": args.seeds, "seed": args.seed}, "cells": cells}
-    written = replace_file(args.folder / "value_decomposition.json", (json.dumps(record, indent=1) + "\n").encode())
+    cells = all_cells(args, args.learners, run_cell)
+    print_cells(cells, "Greedy play at the end of training")
+    written = write_cells(args.folder / "value_decomposition.json", cells, args)
     print(f"wrote {written} and {draw_figure(cells, args.folder / 'value_decomposition.png')}")
 
 
