@@ -37,6 +37,7 @@ class GymnaxEnvironment(Environment[GymnaxState, Any]):
         env = GymnaxEnvironment("DeepSea-bsuite", (("size", 10),))
 
     Its params are gymnax's. What it draws is hidden from us: its chance is an opaque key. Time limits are truncations.
+    For 32-bit types only, as gymnax's own steps are.
 
     Attributes:
         name: as registered with gymnax.
@@ -67,7 +68,8 @@ class GymnaxEnvironment(Environment[GymnaxState, Any]):
 
     @property
     def default_params(self) -> Any:
-        return jax.tree.map(jnp.asarray, self.wrapped.default_params)
+        params = jax.tree.map(jnp.asarray, self.wrapped.default_params)
+        return _like(params, params)  # Python's numbers would be weakly typed, and other values trace anew
 
     def observation_space(self, params) -> Space:
         shape = jax.eval_shape(self.wrapped.reset_env, jax.random.key(0), self.wrapped.default_params)[0]

@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import pytest
-from broken_envs import BROKEN
+from broken_envs import BROKEN, NarrowState
 
 from jaxmarl.core import AgainstPolicies, uniform_policy
 from jaxmarl.envs.rps import RepeatedRPS
@@ -93,3 +93,11 @@ def test_a_policy_sees_no_more_than_the_probe_shows():
         obs = jax.vmap(env.observe, in_axes=(0, None))(states, ())
         assert bool((obs == obs[0]).all()) is (t > 0)
         states = jax.vmap(lambda s: env.transition(s, jnp.zeros(1, jnp.int32), (), ())[0])(states)
+
+
+def test_an_invariant_is_left_out_by_name():
+    check_env(NarrowState(), without=("runs_in_x64",))
+    with pytest.raises(AssertionError, match="^NarrowState: runs_in_x64: "):
+        check_env(NarrowState(), without=("no_retracing",))
+    with pytest.raises(ValueError, match="did you mean 'no_retracing'"):
+        check_env(NarrowState(), without=("no_retrace",))
