@@ -97,7 +97,7 @@ def test_a_policy_sees_no_more_than_the_probe_shows():
 
 def test_an_invariant_is_left_out_by_name():
     check_env(NarrowState(), without=("runs_in_x64",))
-    with pytest.raises(AssertionError, match="^NarrowState: runs_in_x64: "):
+    with pytest.raises(AssertionError, match=r"^NarrowState: runs_in_x64: "):
         check_env(NarrowState(), without=("no_retracing",))
     with pytest.raises(ValueError, match="did you mean 'no_retracing'"):
         check_env(NarrowState(), without=("no_retrace",))
