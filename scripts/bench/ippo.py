@@ -186,6 +186,8 @@ def main() -> None:
     options.add_argument("--updates", type=int, default=8, help="in a timed call of one seed; of several, a quarter")
     options.add_argument("--smoke", action="store_true", help="one update of a few: that it runs")
     args = options.parse_args()
+    if args.script and not args.peer:
+        options.error("--script needs --peer, the package that it trains on")
     if args.smoke:
         args.instances, args.seeds, args.updates, args.repeats = 4, 2, 1, 1
     device = start(args)
@@ -193,7 +195,7 @@ def main() -> None:
     from rich.table import Table
 
     peer = public_games(args.peer)
-    script = public_script.load_script(args.script, args.peer) if args.script and args.peer else None
+    script = public_script.load_script(args.script, args.peer) if args.script else None
     heads = "game", "seeds", "trainer", "steps/s (median)", "range", "ratio", "compile s", "MiB"
     table = Table(*heads, title=f"IPPO, {args.instances} instances, {device}")
     rows: list[dict[str, Any]] = []
