@@ -6,6 +6,8 @@ That package has our import name, so that the two cannot be imported side by sid
 
 import importlib
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -116,14 +118,26 @@ def import_public(folder: Path, module: str) -> ModuleType:
         ImportError: the module needs what is not installed.
     """
     require((folder / OURS / "__init__.py").is_file(), "folder", str(folder), f"a folder with the package {OURS}")
+    with in_place_of_ours({}):
+        sys.path.insert(0, str(folder))
+        try:
+            importlib.invalidate_caches()
+            return importlib.import_module(module)
+        finally:
+            sys.path.remove(str(folder))
+
+
+@contextmanager
+def in_place_of_ours(modules: dict[str, ModuleType]) -> Iterator[None]:
+    """Within the block these modules are imported and none of this project's; after it, the other way round."""
     ours = _taken_away()
-    sys.path.insert(0, str(folder))
+    sys.modules.update(modules)
     try:
-        importlib.invalidate_caches()
-        return importlib.import_module(module)
+        yield
     finally:
-        sys.path.remove(str(folder))
         _taken_away()
+        for name in modules:
+            sys.modules.pop(name, None)
         sys.modules.update(ours)
 
 

@@ -11,7 +11,6 @@ whose `make(name, **fields)` is one of our environments as `AgentDictEnv`, and `
 wrappers that log returns. What else a script imports (hydra, wandb, distrax, ...) it must find.
 """
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -23,6 +22,7 @@ from jaxtyping import Array, Float, PyTree
 
 from jaxmarl.core.registry import list_envs, make
 from jaxmarl.interop.agent_dict import AgentDictEnv, ByAgent
+from jaxmarl.interop.agent_dict_environment import in_place_of_ours
 
 
 @struct.dataclass
@@ -110,13 +110,5 @@ def stand_in() -> Iterator[ModuleType]:
     )
     vars(baselines).update(LogWrapper=LogWrapper, MPELogWrapper=MPELogWrapper, LogEnvState=LogState)
     vars(wrappers).update(baselines=baselines)
-    ours = {name: module for name, module in sys.modules.items() if name.split(".")[0] == "jaxmarl"}
-    for name in ours:
-        del sys.modules[name]
-    sys.modules.update({module.__name__: module for module in (package, wrappers, baselines)})
-    try:
+    with in_place_of_ours({module.__name__: module for module in (package, wrappers, baselines)}):
         yield package
-    finally:
-        for name in [name for name in sys.modules if name.split(".")[0] == "jaxmarl"]:
-            del sys.modules[name]
-        sys.modules.update(ours)

@@ -102,7 +102,12 @@ def the_script(make_train: Callable[[dict[str, Any]], Callable[[Any], Any]], nam
         "NUM_MINIBATCHES": MINIBATCHES,
     }
     train = make_train(config)
-    return lambda key: key, lambda key: (jax.random.fold_in(key, 0), train(key)), steps
+
+    def chunk(key: Any) -> tuple[Any, Any]:
+        following, now = jax.random.split(key)
+        return following, train(now)
+
+    return lambda key: key, chunk, steps
 
 
 def dictionary_world(env: Any, log_wrapper: Any, instances: int) -> purejaxrl_style.World:

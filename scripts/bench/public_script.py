@@ -2,13 +2,13 @@
 
 import importlib.util
 import runpy
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from jaxmarl.interop import import_public
+from jaxmarl.interop.agent_dict_environment import in_place_of_ours
 
 # of `baselines/IPPO/config/ippo_ff_mpe.yaml`, but for the sizes and the environment
 SETTINGS = {
@@ -35,24 +35,15 @@ def load_script(path: Path, folder: Path) -> Callable[[dict[str, Any]], Callable
         folder: where the public package is installed.
     """
     package, baselines = (import_public(folder, name) for name in ("jaxmarl", "jaxmarl.wrappers.baselines"))
-    ours = {name: module for name, module in sys.modules.items() if name.split(".")[0] == "jaxmarl"}
-    absent = [module for module in _loggers() if importlib.util.find_spec(module.__name__) is None]
-    for name in ours:
-        del sys.modules[name]
-    sys.modules.update({"jaxmarl": package, "jaxmarl.wrappers.baselines": baselines})
-    sys.modules.update({module.__name__: module for module in absent})
-    try:
+    absent = {name: module for name, module in _loggers().items() if importlib.util.find_spec(name) is None}
+    with in_place_of_ours({"jaxmarl": package, "jaxmarl.wrappers.baselines": baselines, **absent}):
         return runpy.run_path(str(path))["make_train"]
-    finally:
-        for name in ["jaxmarl", "jaxmarl.wrappers.baselines", *(module.__name__ for module in absent)]:
-            del sys.modules[name]
-        sys.modules.update(ours)
 
 
-def _loggers() -> list[ModuleType]:
+def _loggers() -> dict[str, ModuleType]:
     """Modules that do nothing."""
     hydra, omegaconf, wandb = ModuleType("hydra"), ModuleType("omegaconf"), ModuleType("wandb")
     vars(hydra).update(main=lambda **_: lambda function: function)
     vars(omegaconf).update(OmegaConf=None)
     vars(wandb).update(log=lambda _: None)
-    return [hydra, omegaconf, wandb]
+    return {module.__name__: module for module in (hydra, omegaconf, wandb)}
